@@ -1,0 +1,266 @@
+"""`make bench`: what the bridge costs and how fast it is, on real processes; a table, and JSON for comparing.
+
+Absolute figures belong to this machine and this minute: compare ratios and medians of one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import platform
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from bench import codec
+from tests.support.stack import Stack, running, wait_until
+
+Row = tuple[str, str, str]
+NUMBER = "+36301234567"
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--only", action="append", choices=sorted(SECTIONS), help="run this section only (repeatable)")
+    parser.add_argument("--messages", type=int, default=50, help="messages a modem (50)")
+    parser.add_argument("--latency", type=float, default=0.5, help="seconds a message takes in the modem (0.5)")
+    parser.add_argument("--json", type=Path, default=Path("bench/results/latest.json"), help="where the figures go")
+    options = parser.parse_args()
+    results: dict[str, Any] = {"machine": machine(), "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    rows: list[Row] = []
+    for name in options.only or SECTIONS:
+        print(f"… {name}", file=sys.stderr, flush=True)
+        results[name], more = SECTIONS[name](options)
+        rows += more
+    width = max(len(row[0]) for row in rows)
+    for what, value, target in rows:
+        print(f"{what:<{width}}  {value:>22}  {target}")
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
+    print(f"written to {options.json}", file=sys.stderr)
+    return 0
+
+
+def machine() -> dict[str, Any]:
+    return {"python": platform.python_version(), "cores": os.cpu_count(), "machine": platform.machine()}
+
+
+def bench_codec(_options: argparse.Namespace) -> tuple[Any, list[Row]]:
+    figures = codec.run()
+    return figures, [
+        ("codec: encodes per CPU-second, 160 characters", f"{figures['encode']:,.0f}", "≥ 60 000"),
+        ("codec: encodes of three parts per CPU-second", f"{figures['encode3']:,.0f}", ""),
+        ("codec: decodes per CPU-second, 160 characters", f"{figures['decode']:,.0f}", "≥ 80 000"),
+    ]
+
+
+def bench_modems(options: argparse.Namespace) -> tuple[Any, list[Row]]:
+    figures, rows = [], []
+    runs = ((1, 0, ""), (4, 0, ""), (8, 0, "≥ 99.3 %"), (8, 20, "≥ 95.5 %"))
+    for modems, fsync_ms, target in runs:
+        found = utilisation(modems, fsync_ms, options.messages, options.latency)
+        figures.append(found)
+        name = f"{modems} modem{'s' if modems > 1 else ''}, {options.latency * 1000:.0f} ms"
+        name += f", fsync + {fsync_ms} ms" if fsync_ms else ""
+        rows.append((f"busy: {name}", f"{found['busy'] * 100:.2f} %", target))
+        limits = "" if fsync_ms else "median < 3, p99 < 10"
+        rows.append(
+            (f"added a message: {name}", f"{found['added_p50_ms']:.2f} / {found['added_p99_ms']:.2f} ms", limits)
+        )
+        rows.append((f"CPU a message: {name}", f"{found['cpu_ms']:.2f} ms", ""))
+    return figures, rows
+
+
+def utilisation(modems: int, fsync_ms: int, messages: int, latency: float) -> dict[str, Any]:
+    """`messages` a modem queued at once: busy time ÷ wall time, and what lies between two sends of a modem."""
+    total = modems * messages
+    with tempfile.TemporaryDirectory(prefix="bench") as directory:
+        env = slow_fsync(Path(directory), fsync_ms)
+        with running(Path(directory), modems=modems, latency=str(latency), trace=True, env=env) as stack:
+            cpu = cpu_seconds(stack.bridge.pid)
+            for number in range(total):
+                order = {"id": f"u{number}", "to": NUMBER, "text": f"message {number}", "delivery_report": False}
+                stack.observer.publish("out", order)
+            deadline = messages * (latency + 0.2) + 30
+            wait_until(lambda: done(stack, ("sent", "unknown", "failed")) >= total, deadline, "all are sent", 0.1)
+            cpu = cpu_seconds(stack.bridge.pid) - cpu
+            sends = sends_by_modem(stack)
+    busy, wall, gaps = 0.0, 0.0, []
+    for spans in sends.values():
+        busy += sum(end - start for start, end in spans)
+        wall += spans[-1][1] - spans[0][0]
+        gaps += [(after[0] - before[1]) * 1000 for before, after in itertools.pairwise(spans)]
+    return {
+        "modems": modems,
+        "fsync_ms": fsync_ms,
+        "messages": sum(len(spans) for spans in sends.values()),
+        "busy": busy / wall,
+        "added_p50_ms": statistics.median(gaps),
+        "added_p99_ms": percentile(gaps, 99),
+        "cpu_ms": cpu * 1000 / total,
+    }
+
+
+def bench_latency(_options: argparse.Namespace) -> tuple[Any, list[Row]]:
+    """Inbound: from `+CMTI` to the subscriber. Outbound: from the publish to `AT+CMGS`."""
+    with tempfile.TemporaryDirectory(prefix="bench") as directory, running(Path(directory), trace=True) as stack:
+        inbound, outbound = [], []
+        for number in range(60):
+            text = f"single {number}"
+            stack.emulation.do("deliver", modem=0, **{"from": NUMBER, "text": text})
+            seen = stack.observer.wait_for("in", lambda p, text=text: p["text"] == text)
+            inbound.append((seen.at - events(stack, "cmti")[-1]["t"]) * 1000)
+            time.sleep(0.1)
+        for number in range(60):
+            order = f"latency {number}"
+            start = time.monotonic()
+            stack.observer.publish("out", {"id": order, "to": NUMBER, "text": order, "delivery_report": False})
+            stack.observer.wait_state(order, "sent")
+            outbound.append((events(stack, "cmgs")[-1]["t"] - start) * 1000)
+            time.sleep(0.1)
+        start = time.monotonic()
+        for number in range(20):
+            stack.emulation.do("deliver", modem=0, **{"from": NUMBER, "text": f"burst {number}"})
+        last = [stack.observer.wait_for("in", lambda p, n=n: p["text"] == f"burst {n}").at for n in range(20)]
+        burst = max(last) - start
+    figures = {
+        "inbound_p50_ms": statistics.median(inbound),
+        "inbound_max_ms": max(inbound),
+        "burst_20_s": burst,
+        "outbound_p50_ms": statistics.median(outbound),
+        "outbound_max_ms": max(outbound),
+    }
+    return figures, [
+        ("+CMTI to the subscriber, median / max", f"{median_max(inbound)} ms", "median < 8"),
+        ("a burst of 20 in", f"{burst:.3f} s", "< 0.3"),
+        ("sms/out to AT+CMGS, median / max", f"{median_max(outbound)} ms", "median < 6"),
+    ]
+
+
+def bench_intake(_options: argparse.Namespace) -> tuple[Any, list[Row]]:
+    """Orders committed to the journal a second, from a publisher in a process of its own."""
+    total = 20_000
+    with tempfile.TemporaryDirectory(prefix="bench") as directory, running(Path(directory), latency="0.5") as stack:
+        journal = next(Path(directory, "data").glob("*.db"))
+        count = orders_in(journal)
+        stack.observer.stop()  # it would take a share of the two cores
+        flood = [sys.executable, "-m", "bench.flood", str(stack.broker.port), str(total)]
+        cpu = cpu_seconds(stack.bridge.pid)
+        with subprocess.Popen(flood) as publisher:
+            wait_until(lambda: count() > 0, 30, "the first order is committed", 0.005)
+            start, already = time.monotonic(), count()
+            wait_until(lambda: count() >= total, 60, "all orders are committed", 0.02)
+            rate = (total - already) / (time.monotonic() - start)
+            publisher.wait(30)
+        cpu = cpu_seconds(stack.bridge.pid) - cpu
+    figures = {"orders_per_second": rate, "cpu_us": cpu * 1e6 / total}
+    return figures, [("durable orders accepted a second", f"{rate:,.0f}", "≥ 4 000")]
+
+
+def orders_in(journal: Path) -> Callable[[], int]:
+    def count() -> int:
+        with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as db:
+            return int(db.execute("SELECT coalesce(max(rowid), 0) FROM orders").fetchone()[0])
+
+    return count
+
+
+def bench_idle(_options: argparse.Namespace) -> tuple[Any, list[Row]]:
+    starts, rss, cpu = [], 0.0, 0.0
+    with tempfile.TemporaryDirectory(prefix="bench") as directory, running(Path(directory), modems=2) as stack:
+        for _ in range(5):
+            stack.bridge.stop()
+            time.sleep(0.3)
+            before = len(stack.observer.seen)
+            stack.bridge.start()
+            ready = [
+                stack.observer.wait_for(f"modem/modem{n}", lambda p: p["state"] == "ready", since=before).at
+                for n in range(2)
+            ]
+            starts.append(max(ready) - stack.bridge.started_at)
+        time.sleep(3)
+        rss = rss_mb(stack.bridge.pid)
+        cpu = cpu_seconds(stack.bridge.pid)
+        time.sleep(10)
+        cpu = (cpu_seconds(stack.bridge.pid) - cpu) / 10
+    figures = {"start_s": statistics.median(starts), "rss_mb": rss, "idle_cpu": cpu}
+    return figures, [
+        ("start to ready, 2 modems", f"{figures['start_s']:.2f} s", "< 1.2"),
+        ("idle RSS, 2 modems", f"{rss:.1f} MB", "< 60"),
+        ("idle CPU, 2 modems", f"{cpu * 100:.2f} %", ""),
+    ]
+
+
+SECTIONS: dict[str, Callable[[argparse.Namespace], tuple[Any, list[Row]]]] = {
+    "codec": bench_codec,
+    "modems": bench_modems,
+    "latency": bench_latency,
+    "intake": bench_intake,
+    "idle": bench_idle,
+}
+
+
+def slow_fsync(directory: Path, milliseconds: int) -> dict[str, str]:
+    """The environment that makes each fsync of a child slower, like an SD card; empty for 0."""
+    if not milliseconds:
+        return {}
+    library = directory / "slow_fsync.so"
+    source = Path(__file__).with_name("slow_fsync.c")
+    subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", str(library), str(source), "-ldl"], check=True)
+    return {"LD_PRELOAD": str(library), "SLOW_FSYNC_MS": str(milliseconds)}
+
+
+def events(stack: Stack, kind: str) -> list[dict[str, Any]]:
+    lines = stack.emulation.trace_file.read_text(encoding="utf-8").splitlines()
+    return [line for line in map(json.loads, lines) if line["event"] == kind]
+
+
+def sends_by_modem(stack: Stack) -> dict[int, list[tuple[float, float]]]:
+    """For each modem the spans from Ctrl-Z to result, in seconds of CLOCK_MONOTONIC."""
+    spans: dict[int, list[tuple[float, float]]] = {}
+    started: dict[int, float] = {}
+    for line in map(json.loads, stack.emulation.trace_file.read_text(encoding="utf-8").splitlines()):
+        if line["event"] == "pdu":
+            started[line["modem"]] = line["t"]
+        elif line["event"] == "result" and line["modem"] in started:
+            spans.setdefault(line["modem"], []).append((started.pop(line["modem"]), line["t"]))
+    return spans
+
+
+def done(stack: Stack, states: tuple[str, ...]) -> int:
+    return len({p["id"] for p in stack.observer.of("status") if p["state"] in states})
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def rss_mb(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("no VmRSS")
+
+
+def percentile(values: list[float], percent: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+
+def median_max(values: list[float]) -> str:
+    return f"{statistics.median(values):.2f} / {max(values):.2f}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
