@@ -1,0 +1,49 @@
+# sms-bridge. `make run` and `make test` install what is missing first; neither asks anything.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+# mosquitto and smsd live in /usr/sbin, which a Debian user's PATH leaves out.
+export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+BIN := .venv/bin
+PATHS := hardware sms_bridge tests bench
+WORKERS ?= 2
+ARGS ?=
+
+.PHONY: help run test test-quick lint bench nightly clean distclean
+
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+run: ## set up what is missing and start the bridge here (ARGS="--config FILE")
+	@scripts/bootstrap.sh run
+	@exec $(BIN)/sms-bridge run $(ARGS)
+
+test: ## set up what is missing and run every check and test
+	@scripts/bootstrap.sh test
+	@scripts/check.sh
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+test-quick: ## the checks and the fast rings only, for the next minute of work
+	@scripts/bootstrap.sh test
+	@scripts/check.sh
+	@$(BIN)/python -m pytest -q tests/unit tests/exchange $(ARGS)
+
+lint: ## ruff, mypy and import-linter
+	@scripts/bootstrap.sh test
+	@scripts/check.sh
+
+bench: ## the measurements of docs/development.md; prints a table and writes JSON
+	@scripts/bootstrap.sh test
+	@$(BIN)/python -m bench $(ARGS)
+
+nightly: ## the property tests with 100 000 examples each (hours)
+	@scripts/bootstrap.sh test
+	@HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n $(WORKERS) --timeout 0 tests/unit tests/exchange $(ARGS)
+
+clean: ## remove caches and build products; keeps .venv and data
+	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/results
+	@find hardware sms_bridge tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## also remove .venv
+	@rm -rf .venv sms_bridge.egg-info

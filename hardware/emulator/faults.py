@@ -1,0 +1,103 @@
+"""What can be made to go wrong, by name. A fault is armed, used up (or cleared), and says so."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+ONE_SHOT = {
+    "urc_in_middle": "a URC inside the next answers, between the prompt and the result too",
+    "late_result": "the network accepts, the result comes `delay` seconds later (30)",
+    "lost_result": "the network accepts, the result never comes",
+    "half_line": "the next result (`on`: a command prefix; default the send) stops in the middle of a line",
+    "sim_busy": "`count` commands that need the SIM are answered SIM busy (CME 14, CMS 314)",
+    "cms_error": "a send ends in CMS `code`; `stage`: `before` the prompt or `after` the PDU (default)",
+    "cme_error": "a command ends in CME `code`; `on`: a command prefix such as `+CSQ`",
+    "no_prompt": "AT+CMGS gets neither a prompt nor an answer",
+    "die_after_ctrl_z": "the network accepts, then the port is gone",
+    "no_urc": "a message is stored and no +CMTI says so",
+    "no_answer": "a command gets no answer; `on`: a command prefix",
+}
+"""Faults that are used up; `count` (1) says how often, `duration` ends them in seconds."""
+
+LASTING = {
+    "wedge": "answers nothing at all until cleared or unplugged",
+    "storage_full": "every free slot is filled with old messages; `hard`: refuses even when emptied",
+    "pin_required": "the SIM asks for `pin` (1234) with `attempts` (3) left",
+    "sim_absent": "there is no SIM",
+    "registration": "registers as `stat` (0)",
+    "signal": "reports `csq` (99)",
+}
+"""Faults that stay until cleared."""
+
+ACTIONS = {
+    "unplug": "the port goes away; `on`: at the next `command`, `cmgs`, `prompt`, `ctrl_z`, `accepted`",
+    "plug": "the port comes back under another name",
+    "reboot": "the modem restarts: settings lost, boot URCs; `on` as for unplug",
+    "echo_on": "the echo is on again",
+}
+"""Faults that happen at once, or at the moment that `on` names."""
+
+NAMES = {**ONE_SHOT, **LASTING, **ACTIONS}
+MOMENTS = ("now", "command", "cmgs", "prompt", "ctrl_z", "accepted")
+
+
+@dataclass(slots=True)
+class Fault:
+    name: str
+    count: int = 1
+    until: float | None = None  # of the clock given to `Faults`
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+class Faults:
+    """The faults that are armed on one phone."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._armed: list[Fault] = []
+
+    def arm(self, name: str, *, count: int = 1, duration: float | None = None, **params: Any) -> None:
+        until = None if duration is None else self._clock() + duration
+        self._armed.append(Fault(name, count, until, params))
+
+    def active(self, name: str) -> Fault | None:
+        """The oldest armed fault of that name, not used up by asking."""
+        if not self._armed:
+            return None
+        now = self._clock()
+        self._armed = [f for f in self._armed if f.until is None or f.until > now]
+        return next((f for f in self._armed if f.name == name), None)
+
+    def take(self, name: str, **match: Any) -> Fault | None:
+        """Use one up: a fault of that name whose parameters, where given, equal `match`."""
+        if self.active(name) is None:
+            return None
+        for fault in self._armed:
+            if fault.name == name and all(fault.params.get(k, v) == v for k, v in match.items()):
+                fault.count -= 1
+                if fault.count <= 0:
+                    self._armed.remove(fault)
+                return fault
+        return None
+
+    def take_on(self, name: str, line: str) -> Fault | None:
+        """Use one up whose `on` prefix begins `line` (a command without AT); no `on`: any line."""
+        if not self._armed:
+            return None
+        for fault in [f for f in self._armed if f.name == name]:
+            on = str(fault.params.get("on", ""))
+            if line.upper().startswith(on.upper()):
+                return self.take(name, on=fault.params["on"]) if on else self.take(name)
+        return None
+
+    def clear(self, name: str | None = None) -> list[str]:
+        """Disarm one name, or all; the names that were armed."""
+        gone = [f.name for f in self._armed if name in (None, f.name)]
+        self._armed = [f for f in self._armed if f.name not in gone]
+        return gone
+
+    def armed(self) -> list[str]:
+        return [f.name for f in self._armed]

@@ -1,0 +1,403 @@
+"""Messages from the modem to the sink: read, stored there, and only then deleted (store, then acknowledge)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+from hardware.at import commands, parsers
+from hardware.at.channel import AtChannel
+from hardware.at.parsers import StoragePointer, StoredMessage
+from hardware.at.types import AtCommandError, Urc
+from hardware.errors import AtTimeout
+from hardware.modem import timeouts
+from hardware.modem.config import ModemConfig
+from hardware.modem.interview import Storages
+from hardware.modem.life import Life
+from hardware.pdu import PduError, StatusReport, decode
+from hardware.types import InboundSink, ReceivedPdu
+
+__all__ = ["Inbox"]
+
+_LOG = logging.getLogger(__name__)
+
+ALMOST_FULL = 0.8  # of a storage; at the brim the network stops delivering (domain A5.1)
+MOST_ROUTED = 500  # routed messages kept in memory while the sink refuses; they exist nowhere else
+MOST_ANNOUNCED = 500  # more than any storage holds; a modem that says more is out of its mind
+MOST_SLOTS = 255  # of a storage, when each slot must be asked
+INBOUND = (0, 1)  # <stat> of received messages; 2 and 3 are somebody's drafts and sent items (TS 27.005 3.1)
+
+
+@dataclass(slots=True)
+class _Item:
+    """A message on its way; `index` is None for one that was routed and stands in no storage."""
+
+    pdu: ReceivedPdu
+    storage: str
+    index: int | None
+    counted: bool  # the modem's own count of its storage had it
+
+    @property
+    def key(self) -> tuple[str, int] | None:
+        return None if self.index is None else (self.storage, self.index)
+
+
+@dataclass(slots=True)
+class _Slot:
+    """What is known of a slot: its content, and whether the sink has it."""
+
+    raw: str
+    stored: bool = False
+
+
+class Inbox:
+    """One connection's inbound side. `run_reader` alone touches storages; `run_storer` alone talks to the sink."""
+
+    def __init__(self, channel: AtChannel, config: ModemConfig, life: Life, sink: InboundSink) -> None:
+        self.lock = asyncio.Lock()  # storage selection is global to the modem (domain A5.7)
+        self._channel = channel
+        self._config = config
+        self._life = life
+        self._sink = sink
+        self._storages: Storages | None = None  # None: not set up, nothing is read
+        self._selected: str | None = None
+        self._announced: dict[StoragePointer, None] = {}
+        self._fresh: list[_Item] = []
+        self._deletions: deque[_Item] = deque()
+        self._slots: dict[tuple[str, int], _Slot] = {}
+        self._unlisted: set[str] = set()  # storages whose +CMGL does not work (domain A5.4)
+        self._sweep_at = 0.0
+        self._refused_until = 0.0
+        self._refusals = 0
+        self._work = asyncio.Event()
+        self._hand = asyncio.Event()
+
+    def begin(self, storages: Storages) -> None:
+        """The modem is set up (anew): forget what was known of its slots, sweep them all."""
+        self._storages = storages
+        self._selected = storages.home
+        self._deletions.clear()
+        self._slots.clear()
+        self.sweep_soon()
+
+    def pause(self) -> None:
+        """The modem restarted: its settings, perhaps its SIM, are not what they were. `begin` ends it."""
+        self._storages = None
+        self._selected = None
+        self._deletions.clear()
+        self._announced.clear()
+
+    def announced(self, urc: Urc) -> None:
+        """`+CMTI` or `+CDSI`: something was stored."""
+        pointer = parsers.cmti(urc.text)
+        if pointer is None:
+            _LOG.warning("%s: not understood: %.40s", self._config.name, urc.text)
+            self.sweep_soon()
+            return
+        if len(self._announced) < MOST_ANNOUNCED:
+            self._announced[pointer] = None  # what is left out is met by the next sweep
+        self._work.set()
+
+    def routed(self, urc: Urc) -> None:
+        """`+CMT` or `+CDS`: the message itself, in no storage; a crash before the commit loses it (domain A4.2)."""
+        raw = urc.body[0].strip().upper() if urc.body else ""
+        if not raw:
+            _LOG.warning("%s: a routed message without its PDU", self._config.name)
+            return
+        self._take("", None, raw)
+
+    def sweep_soon(self, delay: float = 0.0) -> None:
+        """Look through all storages, `delay` seconds from now at the latest."""
+        self._sweep_at = min(self._sweep_at, asyncio.get_running_loop().time() + delay)
+        self._work.set()
+
+    async def run_reader(self) -> None:
+        """Announced messages first, then deletions, then sweeps; runs until cancelled or the port is lost."""
+        while True:
+            self._work.clear()
+            try:
+                busy = await self._step()
+            except AtTimeout as error:
+                # What was asked stays in its slot, and the next sweep meets it again.
+                _LOG.warning("%s: %s", self._config.name, error)
+                self.sweep_soon(timeouts.EMPTY_SLOT_RETRY)
+                busy = False
+            if not busy:
+                await self._rest()
+
+    async def run_storer(self) -> None:
+        """What was read goes to the sink, as one batch of all there is; runs until cancelled."""
+        while True:
+            await self._hand.wait()
+            self._hand.clear()
+            batch, self._fresh = self._fresh, []
+            if not batch:
+                continue
+            try:
+                async with asyncio.timeout(timeouts.STORE):
+                    await self._sink.store([item.pdu for item in batch])
+            except Exception as error:  # whatever the sink's reason: nothing may be deleted
+                self._refused(batch, error)
+                await asyncio.sleep(self._refused_until - asyncio.get_running_loop().time())
+                self._hand.set()
+            else:
+                self._stored(batch)
+
+    async def _step(self) -> bool:
+        """The most urgent piece of work; False when there is none."""
+        storages = self._storages
+        if storages is None:
+            return False
+        now = asyncio.get_running_loop().time()
+        refused = now < self._refused_until
+        if self._announced and not refused:
+            await self._locked(storages, self._read_next)
+        elif self._deletions:
+            await self._locked(storages, self._delete_next)
+        elif now >= self._sweep_at and not refused:
+            await self._sweep(storages)
+        elif self._selected != storages.home:
+            await self._locked(storages, self._go_home)
+        else:
+            return False
+        return True
+
+    async def _locked(self, storages: Storages, work: Callable[[Storages], Awaitable[None]]) -> None:
+        """Do `work`, unless the modem was set up anew while the lock was not ours."""
+        async with self.lock:
+            if self._storages is storages:
+                await work(storages)
+
+    async def _go_home(self, storages: Storages) -> None:
+        try:
+            await self._select(storages, storages.home)
+        except AtCommandError as error:
+            _LOG.warning("%s: %s", self._config.name, error)
+            self._selected = storages.home  # asked for again with the next sweep
+
+    async def _rest(self) -> None:
+        """Until there is work, or a sweep is due."""
+        wait: float | None = None
+        if self._storages is not None:
+            due = max(self._sweep_at, self._refused_until)
+            wait = max(0.0, due - asyncio.get_running_loop().time())
+        try:
+            async with asyncio.timeout(wait):
+                await self._work.wait()
+        except TimeoutError:
+            pass
+
+    async def _read_next(self, storages: Storages) -> None:
+        """One announced message; Huawei may name the wrong storage, so the home one is looked at too (domain A2.2)."""
+        pointer = next(iter(self._announced))
+        del self._announced[pointer]
+        for storage in dict.fromkeys((pointer.storage, storages.home)):
+            message = await self._slot(storages, storage, pointer.index)
+            if message is not None:
+                if message.status in INBOUND or message.status is None:
+                    self._take(storage, pointer.index, message.pdu)
+                return
+        self.sweep_soon(timeouts.EMPTY_SLOT_RETRY)
+
+    async def _slot(self, storages: Storages, storage: str, index: int) -> StoredMessage | None:
+        """The message in a slot; None when it is empty or cannot be read."""
+        try:
+            await self._select(storages, storage)
+            answer = await self._channel.command(commands.read_message(index))
+        except AtCommandError as error:
+            _LOG.debug("%s: slot %s/%d: %s", self._config.name, storage, index, error.name)
+            return None
+        message = parsers.cmgr(answer.lines)
+        return message if message is not None and message.pdu else None
+
+    async def _delete_next(self, storages: Storages) -> None:
+        """One message that the sink has; only while its slot holds that very message."""
+        item = self._deletions.popleft()
+        key = item.key
+        slot = self._slots.get(key) if key is not None else None
+        if key is None or slot is None or not slot.stored or slot.raw != item.pdu.raw:
+            return
+        try:
+            await self._select(storages, item.storage)
+            await self._channel.command(commands.delete_message(key[1]))
+        except AtCommandError as error:
+            if error.code not in (21, 321):  # an empty slot is what was wanted
+                # It stays known, so it is not handed over again; the next sweep tries once more.
+                _LOG.warning("%s: slot %s/%d: %s", self._config.name, *key, error)
+                return
+        self._slots.pop(key, None)
+        count = self._life.status.storage
+        if item.counted and item.storage == storages.home and count.used and count.total is not None:
+            self._count(storages.home, count.used - 1, count.total)
+
+    async def _sweep(self, storages: Storages) -> None:
+        self._sweep_at = asyncio.get_running_loop().time() + self._config.sweep_interval
+        for storage in storages.all:
+            await self._locked(storages, partial(self._sweep_storage, storage))
+            if self._announced:
+                break  # a new message does not wait for the rest
+        else:
+            return
+        self.sweep_soon()
+
+    async def _sweep_storage(self, storage: str, storages: Storages) -> None:
+        try:
+            use = await self._select(storages, storage, anew=True)
+        except AtCommandError as error:
+            _LOG.debug("%s: storage %s: %s", self._config.name, storage, error.name)
+            return
+        listed = None if storage in self._unlisted else await self._listing(storage)
+        if listed is None and (use is None or use.used > 0):
+            listed = await self._scan(storages, storage, use)
+        found = {}
+        for message in listed or ():
+            if message.index is not None and message.pdu:
+                found[(storage, message.index)] = message.pdu
+                if message.status in INBOUND or message.status is None:
+                    self._take(storage, message.index, message.pdu, counted=True)
+        if listed is not None:
+            self._forget_gone(storage, found)
+        self._delete_again()
+
+    async def _listing(self, storage: str) -> list[StoredMessage] | None:
+        """`+CMGL=4`; None when the modem does not list in PDU mode (domain A5.4)."""
+        for _ in range(2):
+            try:
+                answer = await self._channel.command(commands.all_messages())
+            except AtCommandError as error:
+                if error.code in (303, 4):
+                    self._unlisted.add(storage)
+                return None
+            listing = parsers.cmgl(answer.lines)
+            if not listing.refused:
+                return list(listing.messages)
+            # Text mode came back, after a SIM refresh perhaps (domain A2.2).
+            await self._channel.command(commands.message_format())
+        _LOG.warning("%s: %s lists %d messages unreadably", self._config.name, storage, len(listing.refused))
+        return None
+
+    async def _scan(
+        self, storages: Storages, storage: str, use: parsers.StorageUse | None
+    ) -> list[StoredMessage]:
+        """Each slot by itself: from 0, as some modems count from there."""
+        used, total = (use.used, use.total) if use is not None else (MOST_SLOTS, MOST_SLOTS)
+        found: list[StoredMessage] = []
+        for index in range(min(total, MOST_SLOTS) + 1):
+            message = await self._slot(storages, storage, index)
+            if message is not None:
+                found.append(StoredMessage(index, message.status, message.length, message.pdu))
+            if len(found) >= used or self._storages is not storages:
+                break
+        return found
+
+    async def _select(
+        self, storages: Storages, storage: str, *, anew: bool = False
+    ) -> parsers.StorageUse | None:
+        """Make `storage` the one to read; its use, when it was asked. Raises AtCommandError."""
+        if self._selected == storage and not anew:
+            return None
+        self._selected = None
+        answer = await self._channel.command(storages.select(storage))
+        self._selected = storage
+        use = next((u[0] for line in answer.lines if (u := parsers.cpms(line))), None)
+        if use is not None and storage == storages.home:
+            self._count(storage, use.used, use.total)
+        return use
+
+    def _count(self, storage: str, used: int, total: int) -> None:
+        status = self._life.status.storage
+        was_full = status.total is not None and status.used is not None and status.used >= status.total > 0
+        if (status.used, status.total) != (used, total):
+            status.used, status.total = used, total
+            self._life.changed()
+        if total > 0 and used >= total and not was_full:
+            self._life.event("storage_full", storage=storage, used=used, total=total)
+        full = total > 0 and used >= ALMOST_FULL * total
+        self._life.warn("storage", f"the message storage is at {used} of {total}" if full else None)
+
+    def _take(self, storage: str, index: int | None, raw: str, *, counted: bool = False) -> None:
+        """A message was read: towards the sink, unless it is there already."""
+        if index is not None:
+            slot = self._slots.get((storage, index))
+            if slot is not None and slot.raw == raw:
+                return
+            self._slots[(storage, index)] = _Slot(raw)
+        self._fresh.append(_Item(self._received(raw, storage, index), storage, index, counted))
+        self._hand.set()
+
+    def _received(self, raw: str, storage: str, index: int | None) -> ReceivedPdu:
+        status = self._life.status
+        pdu, error = None, None
+        try:
+            pdu = decode(raw)
+        except PduError as problem:
+            error = str(problem)
+            _LOG.warning("%s: a message cannot be decoded: %s", self._config.name, error)
+        return ReceivedPdu(
+            raw=raw,
+            pdu=pdu,
+            error=error,
+            storage=storage,
+            index=index,
+            imei=status.imei,
+            iccid=status.iccid,
+            modem=self._config.name,
+            received_at=datetime.now(UTC),
+        )
+
+    def _stored(self, batch: Iterable[_Item]) -> None:
+        """The sink has them: count, and delete what stands in a slot."""
+        for item in batch:
+            if not isinstance(item.pdu.pdu, StatusReport):
+                self._life.status.received += 1
+            slot = self._slots.get(item.key) if item.key is not None else None
+            if slot is not None and slot.raw == item.pdu.raw:
+                slot.stored = True
+                if self._config.delete_after_read:
+                    self._deletions.append(item)
+        self._refusals = 0
+        self._refused_until = 0.0
+        self._life.fault("inbound", None)
+        self._life.ok()
+        self._life.changed()
+        self._work.set()
+
+    def _refused(self, batch: list[_Item], error: Exception) -> None:
+        """The sink has none of them: they stay where they are, and are read again later."""
+        self._refusals += 1
+        delay = min(timeouts.SINK_BACKOFF_CAP, timeouts.SINK_BACKOFF_FIRST * 2 ** (self._refusals - 1))
+        self._refused_until = asyncio.get_running_loop().time() + delay
+        self._sweep_at = min(self._sweep_at, self._refused_until)
+        for item in batch:
+            if item.key is not None:
+                self._slots.pop(item.key, None)
+        kept = [item for item in batch if item.index is None]
+        if len(kept) > MOST_ROUTED:
+            _LOG.error("%s: %d routed messages are lost", self._config.name, len(kept) - MOST_ROUTED)
+        self._fresh = kept[:MOST_ROUTED] + self._fresh
+        reason = str(error) or type(error).__name__
+        if self._refusals == 1:
+            _LOG.error("%s: received messages are not stored: %s", self._config.name, reason)
+            self._life.event("inbound_refused", reason=reason, waiting=len(batch))
+        self._life.fault("inbound", "received messages cannot be stored; they stay in the modem")
+        self._work.set()
+
+    def _forget_gone(self, storage: str, found: dict[tuple[str, int], str]) -> None:
+        """Slots that were emptied by somebody else; those still in hand are ours."""
+        gone = [k for k, slot in self._slots.items() if k[0] == storage and k not in found and slot.stored]
+        for key in gone:
+            del self._slots[key]
+
+    def _delete_again(self) -> None:
+        """Deletions that failed before."""
+        if not self._config.delete_after_read:
+            return
+        queued = {item.key for item in self._deletions}
+        for key, slot in self._slots.items():
+            if slot.stored and key not in queued:
+                self._deletions.append(_Item(self._received(slot.raw, *key), *key, counted=True))

@@ -1,0 +1,190 @@
+"""From an open port to a modem that can work: who it is, what it can do, how it is set (domain A2.2)."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+from hardware.at import commands, parsers
+from hardware.at.channel import AtChannel
+from hardware.at.types import AtCommandError, Command
+from hardware.errors import AtTimeout, HardwareError
+from hardware.modem import profiles
+from hardware.modem.config import ModemConfig, PinLedger
+from hardware.modem.dialogue import ask, must, patiently
+from hardware.modem.profiles import Profile
+from hardware.modem.sim import read_iccid, unlock
+from hardware.types import ModemStatus
+
+__all__ = ["Abilities", "Interview", "Storages"]
+
+_LOG = logging.getLogger(__name__)
+
+CELL_DOMAINS = ("CREG", "CEREG")
+
+
+@dataclass(frozen=True, slots=True)
+class Storages:
+    """Where messages are. `home`: new ones arrive there; `all`: to be swept; `arguments`: how many `+CPMS` takes."""
+
+    home: str = "SM"
+    all: tuple[str, ...] = ("SM",)
+    arguments: int = 3
+
+    def select(self, storage: str) -> Command:
+        """Read and delete in `storage`, receive at home."""
+        return commands.select_storage(*(storage, self.home, self.home)[: self.arguments])
+
+
+@dataclass(slots=True)
+class Abilities:
+    """What the interview found out."""
+
+    profile: Profile = profiles.GENERIC
+    storages: Storages = field(default_factory=Storages)
+    cnmi: tuple[int, ...] | None = None  # None: new messages are found by polling only
+    domains: tuple[str, ...] = ()  # of +CREG and +CEREG, those that answer
+    has_cesq: bool = True
+
+
+class Interview:
+    """One run over one channel; fills `status` and returns the abilities. Raises HardwareError; safe to repeat."""
+
+    def __init__(self, channel: AtChannel, config: ModemConfig, status: ModemStatus, ledger: PinLedger) -> None:
+        self._channel = channel
+        self._config = config
+        self._status = status
+        self._ledger = ledger
+
+    async def run(self) -> Abilities:
+        """The whole sequence, one command at a time, without a pause (domain A2.2 rows 3 to 14)."""
+        await self._speak()
+        found = Abilities()
+        found.profile = await self._identify()
+        for command in found.profile.init_commands:
+            await ask(self._channel, command)
+        await unlock(self._channel, self._status, found.profile, self._config.pin, self._ledger)
+        await self._identify_sim(found.profile)
+        await self._set_messages(found)
+        await self._set_cells(found)
+        for line in self._config.init_commands:
+            await self._configured(line)
+        self._status.capabilities = {
+            "profile": found.profile.name,
+            "storages": list(found.storages.all),
+            "home_storage": found.storages.home,
+            "cnmi": list(found.cnmi) if found.cnmi else None,
+            "registration": list(found.domains),
+        }
+        return found
+
+    async def look_further(self) -> None:
+        """What is nice to know and may be slow; asked once the modem is in service."""
+        channel, status = self._channel, self._status
+        await ask(channel, commands.operator_as_name())
+        if (answer := await ask(channel, commands.own_numbers())) is not None:
+            numbers = [number for line in answer.lines if (number := parsers.cnum(line))]
+            status.number = numbers[0] if numbers else None
+        capabilities = dict(status.capabilities)
+        if (answer := await ask(channel, commands.keep_link_modes())) is not None:
+            modes = next((m for line in answer.lines if (m := parsers.cmms_modes(line)) is not None), None)
+            capabilities["cmms"] = sorted(modes) if modes else None
+        if (answer := await ask(channel, commands.new_message_modes())) is not None:
+            sets = next((s for line in answer.lines if (s := parsers.cnmi_modes(line)) is not None), None)
+            capabilities["cnmi_modes"] = [sorted(one) for one in sets] if sets else None
+        if (answer := await ask(channel, commands.message_services())) is not None:
+            services = next((n for line in answer.lines if (n := parsers.csms_services(line)) is not None), None)
+            capabilities["csms"] = sorted(services) if services else None
+        capabilities["encodings"] = ["gsm7", "ucs2", "8bit"]  # PDU mode: the alphabet is ours, not the modem's
+        status.capabilities = capabilities
+
+    async def _speak(self) -> None:
+        channel = self._channel
+        await must(channel, commands.echo_off(), "the modem refuses ATE0")
+        await ask(channel, commands.verbose_results())
+        await ask(channel, commands.quiet_off())
+        if await ask(channel, commands.error_codes(1)) is None:
+            await ask(channel, commands.error_codes(2))
+
+    async def _identify(self) -> Profile:
+        channel, status = self._channel, self._status
+        status.manufacturer = await self._info(commands.manufacturer(), "+CGMI")
+        status.model = await self._info(commands.model(), "+CGMM")
+        status.firmware = await self._info(commands.revision(), "+CGMR")
+        answer = await ask(channel, commands.serial_number())
+        imei = parsers.imei(answer.lines) if answer is not None else None
+        if imei is None or status.manufacturer is None:
+            answer = await ask(channel, commands.information())
+            lines = answer.lines if answer is not None else []
+            imei = imei or parsers.imei(lines)
+            status.manufacturer = status.manufacturer or (lines[0][:80] if lines else None)
+            status.model = status.model or (lines[1][:80] if len(lines) > 1 else None)
+        if imei is not None and not imei.valid:
+            _LOG.warning("%s: its IMEI fails the check digit", status.name, extra={"modem": status.name})
+        status.imei = imei.digits if imei is not None else None
+        return profiles.find(status.manufacturer, status.model)
+
+    async def _info(self, command: Command, prefix: str) -> str | None:
+        answer = await ask(self._channel, command)
+        return parsers.info_text(answer.lines, prefix) if answer is not None else None
+
+    async def _identify_sim(self, profile: Profile) -> None:
+        try:
+            answer = await patiently(self._channel, commands.imsi())
+            self._status.imsi = parsers.imsi(answer.lines)
+        except (AtCommandError, AtTimeout):
+            self._status.imsi = None
+        self._status.iccid = await read_iccid(self._channel, profile)
+
+    async def _set_messages(self, found: Abilities) -> None:
+        channel = self._channel
+        await must(channel, commands.message_format(), "the modem has no PDU mode")
+        await ask(channel, commands.message_service(0))
+        found.storages = await self._choose_storages()
+        for setting in commands.CNMI_LADDER:
+            if await ask(channel, commands.new_messages(*setting)) is not None:
+                found.cnmi = setting
+                break
+        if (answer := await ask(channel, commands.service_centre())) is not None:
+            numbers = [number for line in answer.lines if (number := parsers.csca(line))]
+            self._status.smsc = numbers[0] if numbers else None
+
+    async def _choose_storages(self) -> Storages:
+        """Receive where the modem receives now, so that nothing is left behind; SM or ME rather than their union."""
+        channel = self._channel
+        answer = await patiently(channel, commands.storage_names())
+        offered = next((g for line in answer.lines if (g := parsers.cpms_storages(line)) is not None), ())
+        readable = offered[0] if offered else ("SM", "ME")
+        receiving = offered[-1] if offered else readable
+        answer_now = await ask(channel, commands.storage_use())
+        use = next((u for line in answer_now.lines if (u := parsers.cpms(line))), ()) if answer_now is not None else ()
+        candidates = [use[-1].storage if use else None, "SM", "ME", "MT"]
+        homes = [s for s in candidates if s is not None and s in receiving and s in readable and s != "MT"] or ["SM"]
+        swept = tuple(s for s in ("SM", "ME", "SR") if s in readable) or readable[:1]
+        for home in dict.fromkeys(homes):
+            for arguments in (3, 2, 1):
+                storages = Storages(home, swept if home in swept else (home, *swept), arguments)
+                try:
+                    await patiently(channel, storages.select(home))
+                except AtCommandError:
+                    continue
+                return storages
+        raise HardwareError("the modem refuses every message storage (+CPMS)", hint="try another SIM")
+
+    async def _set_cells(self, found: Abilities) -> None:
+        domains = []
+        for domain in CELL_DOMAINS:
+            level = 2 if await ask(self._channel, commands.cell_reports(domain, 2)) is not None else 1
+            if level == 2 or await ask(self._channel, commands.cell_reports(domain, 1)) is not None:
+                domains.append(domain)
+        found.domains = tuple(domains)
+        await ask(self._channel, commands.caller_id())
+
+    async def _configured(self, line: str) -> None:
+        """A line of the configuration; one that is refused is said, not obeyed."""
+        try:
+            await self._channel.command(commands.raw(line))
+        except HardwareError as error:
+            if not isinstance(error, (AtCommandError, AtTimeout)) and error.retryable:
+                raise
+            _LOG.warning("%s: init command refused: %s", self._status.name, error, extra={"modem": self._status.name})

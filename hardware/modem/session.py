@@ -1,0 +1,351 @@
+"""One connection to one modem, from the open port to its loss; used once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import NoReturn
+
+from hardware.at import commands, parsers, urc
+from hardware.at.channel import AtChannel, WritePacing
+from hardware.at.types import Response, Urc
+from hardware.errors import HardwareError, ModemError
+from hardware.modem import timeouts
+from hardware.modem.cells import Cells
+from hardware.modem.config import ModemConfig, PinLedger
+from hardware.modem.dialogue import ask
+from hardware.modem.inbox import Inbox
+from hardware.modem.interview import Abilities, Interview
+from hardware.modem.life import CAN_SEND, Life
+from hardware.types import Action, Authorise, InboundSink, ModemState, SendError, SendOutcome, SendResult
+
+__all__ = ["LateResult", "Session"]
+
+_LOG = logging.getLogger(__name__)
+
+LateResult = Callable[[object, SendResult], None]
+"""Told the caller's token and what came of a send that had been given up as unknown."""
+
+MOST_SETUPS = 5  # a modem that restarts again and again in its interview has a power problem
+MOST_STRIKES = 3  # sends in a row that the modem refuses without a word (domain A9: bare ERROR three times)
+
+_NO_SERVICE = frozenset({"cms_331", "cme_30", "cms_302"})
+_STRIKES = frozenset({"error", "prompt_timeout", "cms_300", "cms_81", "cms_98"})
+
+
+class Session:
+    """`open`, `begin`, then `run` until it raises; `close` always."""
+
+    _inbox: Inbox
+    _cells: Cells
+    _interview: Interview
+
+    def __init__(
+        self, config: ModemConfig, life: Life, sink: InboundSink, ledger: PinLedger, late: LateResult | None
+    ) -> None:
+        self._config = config
+        self._life = life
+        self._sink = sink
+        self._ledger = ledger
+        self._late = late
+        self._channel: AtChannel | None = None
+        self._abilities = Abilities()
+        self._attention = asyncio.Event()  # something in `_keep` is due
+        self._usable = asyncio.Event()  # the modem said that it can handle messages
+        self._restart: str | None = None  # why it must be set up again
+        self._broken: HardwareError | None = None  # why this connection must end
+        self._set_up_at = 0.0
+        self._sent_at = 0.0
+        self._polled_at = 0.0
+        self._cnmi_checked_at = 0.0
+        self._reset_format = False
+        self._strikes = 0
+        self._watched: set[str] = set()
+
+    async def open(self) -> None:
+        """Open the port; raises PortMissing, PortBusy, PortForbidden, PortWedged."""
+        channel = await AtChannel.open(self._config.port, baudrate=self._config.baudrate)
+        self._channel = channel
+        self._inbox = Inbox(channel, self._config, self._life, self._sink)
+        self._cells = Cells(channel, self._life)
+        self._interview = Interview(channel, self._config, self._life.status, self._ledger)
+        for prefix in ("+CMTI", "+CDSI"):
+            channel.on_urc(prefix, self._inbox.announced)
+        for prefix in ("+CMT:", "+CDS:"):
+            channel.on_urc(prefix, self._inbox.routed, 1)
+        for prefix in ("+CREG:", "+CEREG:", "+C5GREG:"):
+            channel.on_urc(prefix, self._cells.told)
+        for prefix in ("^SMMEMFULL", "+QIND:"):
+            channel.on_urc(prefix, self._memory_full)
+        for prefix in ("+CPIN: NOT READY", "+CPIN: NOT INSERTED"):
+            self._watch(prefix, self._sim_changed)
+        for prefix in urc.BOOT:
+            self._watch(prefix, self._rebooted)
+        channel.on_urc("+CLIP", self._called)
+        channel.on_late_result(self._resolved)
+
+    async def begin(self) -> None:
+        """Set the modem up: state `registering` or better when it returns. Raises HardwareError."""
+        self._life.event("modem_interview", status="started")
+        for _ in range(MOST_SETUPS):
+            self._restart = None
+            await self._set_up()
+            if self._restart is None:
+                self._life.event("modem_interview", status="successful")
+                return
+        raise ModemError("the modem restarts again and again", hint="check its power supply: a send draws 2 A")
+
+    async def run(self) -> NoReturn:
+        """Receive, poll and recover; raises the HardwareError that ended the connection."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for work in (self._until_lost, self._inbox.run_reader, self._inbox.run_storer, self._keep):
+                    group.create_task(work(), name=f"{self._config.name}: {work.__name__}")
+        except ExceptionGroup as errors:
+            raise _first(errors) from None
+        raise ModemError("the connection ended")
+
+    async def send(self, pdu: str, length: int, authorise: Authorise, token: object) -> SendResult:
+        """Hand one part over; never raises for modem reasons. The caller has made sure that the modem is in service."""
+        channel = self.channel
+        result = await channel.send_pdu(
+            length,
+            pdu,
+            authorise,
+            token=token,
+            prompt_timeout=self._config.prompt_timeout,
+            result_timeout=max(self._config.result_timeout, self._abilities.profile.result_timeout),
+        )
+        self._sent_at = asyncio.get_running_loop().time()
+        if result.error is None:
+            self._strikes = 0
+        else:
+            self._judge(result.error)
+            if self._reset_format:
+                self._reset_format = False
+                await ask(channel, commands.message_format())
+        return result
+
+    @property
+    def channel(self) -> AtChannel:
+        """The open channel; ModemError before `open`."""
+        if self._channel is None:
+            raise ModemError("the port is not open")
+        return self._channel
+
+    def set_up_again(self, reason: str, *, booting: bool = False) -> None:
+        """Go through the interview again, in place; no send starts meanwhile. `booting`: not before it is usable."""
+        self._restart = reason
+        if booting:
+            self._usable.clear()
+        else:
+            self._usable.set()
+        if self._channel is not None:
+            self._inbox.pause()
+        if self._life.state in CAN_SEND | {ModemState.REGISTERING}:
+            self._life.move(ModemState.RECOVERING, reason)
+        self._attention.set()
+
+    async def restart_modem(self) -> None:
+        """`AT+CFUN=1,1`, then a new connection: USB modems leave and come back."""
+        await ask(self.channel, commands.restart())
+        self.give_up(ModemError("the modem was told to restart"))
+
+    def give_up(self, error: HardwareError) -> None:
+        """End this connection with `error`; no send starts meanwhile."""
+        self._broken = error
+        if self._life.state in CAN_SEND:
+            self._life.move(ModemState.RECOVERING, str(error))
+        self._attention.set()
+
+    async def close(self) -> bool:
+        """Give the port back; False: the kernel keeps it."""
+        return self._channel is None or await self._channel.close()
+
+    async def _set_up(self) -> None:
+        life, channel = self._life, self.channel
+        life.move(ModemState.INTERVIEWING, "asking the modem who it is")
+        self._set_up_at = asyncio.get_running_loop().time()
+        old_sim = life.status.iccid
+        async with self._inbox.lock:
+            await channel.resync()
+            self._abilities = await self._interview.run()
+        if self._restart is not None:
+            return
+        profile = self._abilities.profile
+        for prefix in profile.boot_urcs:
+            self._watch(prefix, self._rebooted)
+        for prefix in profile.sim_urcs:
+            self._watch(prefix, self._sim_changed)
+        for prefix in profile.ready_urcs:
+            self._watch(prefix, self._became_usable)
+        if profile.pdu_delay:
+            channel.pacing = WritePacing(profile.pdu_delay)
+        if old_sim is not None and life.status.iccid not in (None, old_sim):
+            life.event("sim_changed", iccid=life.status.iccid, previous=old_sim)
+        self._cells.begin(self._abilities.domains)
+        self._inbox.begin(self._abilities.storages)
+        life.warn("cnmi", None if self._abilities.cnmi else "new messages are found by polling only")
+        life.ok()
+        life.move(ModemState.REGISTERING, "set up; waiting for the network")
+        await self._cells.ask()
+
+    async def _until_lost(self) -> NoReturn:
+        raise await self.channel.wait_lost()
+
+    async def _keep(self) -> NoReturn:
+        """All that is done without being asked, one thing at a time."""
+        await self._look_further()
+        while True:
+            await self._wait_for_attention()
+            if self._broken is not None:
+                raise self._broken
+            if self._restart is not None:
+                await self._recover()
+            elif self._life.state is ModemState.REGISTERING:
+                await self._cells.ask()
+            elif self._poll_is_due():
+                await self._poll()
+
+    async def _wait_for_attention(self) -> None:
+        registering = self._life.state is ModemState.REGISTERING
+        try:
+            async with asyncio.timeout(timeouts.REGISTRATION_POLL if registering else timeouts.HEALTH_POLL):
+                await self._attention.wait()
+        except TimeoutError:
+            pass
+        self._attention.clear()
+
+    async def _recover(self) -> None:
+        """The modem restarted: wait until it can handle messages, then set it up in place."""
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._set_up_at < timeouts.RESTART_WINDOW:
+            await asyncio.sleep(timeouts.RESTART_PAUSE)
+        if self._abilities.profile.ready_urcs and not self._usable.is_set():
+            try:
+                async with asyncio.timeout(timeouts.BOOT_PATIENCE):
+                    await self._usable.wait()
+            except TimeoutError:
+                pass
+        await self.begin()
+        self._life.event("recovery", reason="the modem was set up again")
+        await self._look_further()
+
+    def _poll_is_due(self) -> bool:
+        """An idle modem is asked; one that is never idle, now and then."""
+        now = asyncio.get_running_loop().time()
+        idle = not self.channel.sending and now - self._sent_at > timeouts.SEND_QUIET
+        return idle or now - self._polled_at > timeouts.BUSY_POLL
+
+    async def _poll(self) -> None:
+        """Signal, registration and settings; the first question is the watchdog's: three silences end the channel."""
+        now = self._polled_at = asyncio.get_running_loop().time()
+        await self._measure()
+        await self._cells.ask()
+        if now - self._cnmi_checked_at > timeouts.CNMI_CHECK:
+            self._cnmi_checked_at = now
+            await self._check_cnmi()
+
+    async def _look_further(self) -> None:
+        """What may be slow and need not be known before the first message."""
+        self._cnmi_checked_at = asyncio.get_running_loop().time()
+        await self._measure()
+        await self._interview.look_further()
+        answer = await ask(self.channel, commands.operator())
+        for line in answer.lines if answer is not None else ():
+            if (found := parsers.cops(line)) is not None:
+                self._life.status.operator = found.name
+                self._life.status.access = self._life.status.access or found.access
+        self._life.changed()
+
+    async def _measure(self) -> None:
+        """Signal in dBm: `+CESQ` where the modem knows more than `+CSQ`."""
+        status = self._life.status
+        answer = await ask(self.channel, commands.signal())
+        if answer is None:
+            return
+        self._life.ok()
+        dbm = _dbm(answer)
+        if dbm is None and self._abilities.has_cesq:
+            answer = await ask(self.channel, commands.extended_signal())
+            self._abilities.has_cesq = answer is not None
+            dbm = _dbm(answer)
+        if status.signal_dbm != dbm:
+            status.signal_dbm = dbm
+            self._life.changed()
+
+    async def _check_cnmi(self) -> None:
+        """The setting is lost by a SIM refresh that nobody tells of (domain A4.3)."""
+        wanted = self._abilities.cnmi
+        answer = await ask(self.channel, commands.new_message_query())
+        if wanted is None or answer is None:
+            return
+        now = next((c for line in answer.lines if (c := parsers.cnmi(line)) is not None), None)
+        if now is not None and now[:2] != wanted[:2]:
+            self.set_up_again("the modem forgot its settings")
+
+    def _judge(self, error: SendError) -> None:
+        """What a failed send says about the modem and its SIM, beyond the message."""
+        self._strikes = self._strikes + 1 if error.code in _STRIKES else 0
+        if error.action in (Action.SIM_FAULT, Action.SIM_PIN):
+            self.set_up_again(f"the SIM needs attention: {error.text}")
+        elif error.action is Action.MODEM_RESET or self._strikes >= MOST_STRIKES:
+            self._strikes = 0
+            self.give_up(ModemError(f"the modem does not send: {error.text}"))
+        elif error.code in _NO_SERVICE and self._life.can_send:
+            self._life.move(ModemState.REGISTERING, f"no service: {error.text}")
+            self._attention.set()
+        elif error.action is Action.STORAGE:
+            self._inbox.sweep_soon()
+        elif error.code in ("cms_304", "cms_305"):
+            self._reset_format = True  # text mode came back (domain A9)
+        elif error.action is Action.SIM_CFG:
+            self._life.warn("smsc", "the SIM has no service centre number (+CSCA)")
+
+    def _watch(self, prefix: str, handler: Callable[[Urc], None]) -> None:
+        """Register once, though a set-up may come by again."""
+        if prefix not in self._watched:
+            self._watched.add(prefix)
+            self.channel.on_urc(prefix, handler)
+
+    def _rebooted(self, line: Urc) -> None:
+        self.set_up_again(f"the modem restarted ({line.text[:24]})", booting=True)
+        if line.text.startswith(self._abilities.profile.ready_urcs):
+            self._usable.set()
+
+    def _became_usable(self, _line: Urc) -> None:
+        self._usable.set()
+
+    def _sim_changed(self, line: Urc) -> None:
+        self.set_up_again(f"the SIM changed ({line.text[:24]})")
+
+    def _memory_full(self, line: Urc) -> None:
+        storage = parsers.memory_full(line.text)
+        if storage is not None:
+            self._life.event("storage_full", storage=storage)
+            self._inbox.sweep_soon()
+
+    def _called(self, line: Urc) -> None:
+        call = parsers.clip(line.text)
+        if call is not None:
+            self._life.event("call", number=call.number)
+
+    def _resolved(self, token: object, result: SendResult) -> None:
+        if result.outcome is SendOutcome.SENT:
+            self._life.status.sent += 1
+            self._life.changed()
+        if self._late is not None:
+            self._late(token, result)
+
+
+def _dbm(answer: Response | None) -> int | None:
+    levels = [parsers.signal(line) for line in answer.lines] if answer is not None else []
+    return next((level for level in levels if level is not None), None)
+
+
+def _first(errors: ExceptionGroup[Exception]) -> Exception:
+    """The reason that a supervisor can act upon, else the first there is."""
+    known, _ = errors.split(HardwareError)
+    found = (known or errors).exceptions[0]
+    return _first(found) if isinstance(found, ExceptionGroup) else found

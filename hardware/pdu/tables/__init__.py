@@ -1,0 +1,1 @@
+"""The alphabets of TS 23.038 as data."""

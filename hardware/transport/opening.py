@@ -1,0 +1,99 @@
+"""Opening a port off the loop, with a deadline, never leaking it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import termios
+from typing import Any, Final
+
+import serial
+
+from hardware.errors import PortMissing, PortWedged
+from hardware.transport.closing import close_port
+from hardware.transport.failures import opening_failed
+from hardware.transport.fdlink import FdLink
+from hardware.transport.link import ProtocolFactory, SerialLink
+from hardware.transport.threadlink import ThreadLink
+from hardware.transport.threads import call_in_thread
+
+OPEN_DEADLINE: Final = 10.0  # seconds; a dead ttyACM blocks open() for about 5, DNS and connect take as long
+NETWORK_SCHEMES: Final = ("socket", "rfc2217")
+PTY_MAJORS: Final = range(136, 144)  # Unix98 pty slaves (Linux devices.txt)
+
+
+async def open_port(
+    url: str, *, baudrate: int = 115200, protocol_factory: ProtocolFactory, timeout: float = OPEN_DEADLINE
+) -> SerialLink:
+    """Open `url` (a device path, `socket://host:port`, `rfc2217://host:port`) exclusively, 8N1, DTR and RTS on.
+
+    Raises PortMissing, PortBusy, PortForbidden, or PortWedged after `timeout` seconds; what opens later is closed.
+    """
+    opening = call_in_thread(f"open {url}", lambda: _open(url, baudrate), close_port)
+    try:
+        async with asyncio.timeout(timeout):
+            port = await opening
+    except TimeoutError:
+        raise PortWedged(
+            f"{url} did not open within {timeout:g} s",
+            hint="The driver hangs: unplug the modem and plug it in again, or switch its USB port off and on.",
+        ) from None
+    link = ThreadLink if url.lower().startswith("rfc2217:") else FdLink
+    return link(url, port, protocol_factory())
+
+
+def _open(url: str, baudrate: int) -> Any:
+    scheme = url.partition("://")[0].lower() if "://" in url else ""
+    if scheme and scheme not in NETWORK_SCHEMES:
+        raise PortMissing(
+            f"{url}: unknown kind of port",
+            hint="Supported are device paths, socket://host:port and rfc2217://host:port.",
+        )
+    try:
+        port = serial.serial_for_url(
+            url,
+            baudrate=baudrate,
+            do_not_open=True,
+            timeout=0,
+            write_timeout=0 if scheme != "rfc2217" else None,
+            exclusive=None if scheme else True,
+            dsrdtr=False,
+            rtscts=False,
+            xonxoff=False,
+        )
+        port.dtr = True  # u-blox and Qualcomm do not answer with DTR low (domain A2.2)
+        port.rts = True
+        port.open()
+    except (serial.SerialException, OSError, ValueError, termios.error) as error:
+        raise opening_failed(url, error) from error
+    try:
+        _claim(url, port, scheme)
+    except OSError as error:
+        close_port(port)
+        raise opening_failed(url, error) from error
+    return port
+
+
+def _claim(url: str, port: Any, scheme: str) -> None:
+    """Keep others out of a tty, small packets moving on TCP."""
+    if scheme == "socket":
+        port._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        port._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        _settle_socket(port)
+    elif not scheme and os.major(os.fstat(port.fd).st_rdev) not in PTY_MAJORS:
+        # Besides flock, which binds only those who ask for it. Not on a pty: there the flag outlives a killed process.
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(port.fd, termios.TIOCEXCL)
+
+
+def _settle_socket(port: Any) -> None:
+    """A serial server that refuses a second client accepts and closes at once: say so now."""
+    try:
+        if port._socket.recv(1, socket.MSG_PEEK) == b"":
+            raise OSError(errno.EBUSY, "closed by the serial server")
+    except BlockingIOError:
+        return

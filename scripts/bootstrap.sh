@@ -1,0 +1,152 @@
+#!/bin/sh
+# Installs what `run` or `test` needs and is missing: Debian packages, and .venv with the Python packages.
+# usage: bootstrap.sh run|test. Asks nothing; says what it does; a second call with nothing to do is silent and fast.
+set -eu
+cd "$(dirname "$0")/.."
+PATH="$PATH:/usr/sbin:/sbin"
+export PATH LC_ALL=C DEBIAN_FRONTEND=noninteractive
+
+goal=${1:-run}
+venv=.venv
+stamp=$venv/.ready-$goal
+
+main() {
+    case $goal in
+        run | test) ;;
+        *) die "usage: scripts/bootstrap.sh run|test" ;;
+    esac
+    wanted=$(missing_packages)
+    [ -z "$wanted" ] || install_packages "$wanted"
+    find_python
+    make_venv
+}
+
+say() { printf 'setup: %s\n' "$*"; }
+die() {
+    printf 'setup: %s\n' "$*" >&2
+    exit 1
+}
+have() { command -v "$1" >/dev/null 2>&1; }
+# A venv knows its own path: one that was moved here is as good as none.
+have_pip() { grep -qF "$(pwd)/$venv/" $venv/bin/pip 2>/dev/null; }
+
+# --- Debian packages -------------------------------------------------------------------------------------------------
+
+missing_packages() {
+    list=
+    need() { have "$1" || list="$list $2"; }
+    need python3 python3
+    # Debian splits ensurepip off; a venv made without it has no pip.
+    have_pip || python3 -c 'import ensurepip, venv' 2>/dev/null || list="$list python3-venv"
+    need mosquitto mosquitto
+    if [ "$goal" = test ]; then
+        need mosquitto_pub mosquitto-clients
+        need gammu gammu
+        need gammu-smsd gammu-smsd
+        need smsd smstools
+        need socat socat
+        need gcc gcc
+        [ -e /usr/include/dlfcn.h ] || list="$list libc6-dev"
+    fi
+    printf '%s' "${list# }"
+}
+
+install_packages() {
+    have apt-get || die "missing here: $1. This is no Debian: install them with this system's package manager, then repeat."
+    keep_daemons_off "$1"
+    say "installing from Debian: $1"
+    # A fresh machine has no package lists; an old list names versions that are gone: update, then once more.
+    ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1 || update_lists
+    # shellcheck disable=SC2086 # a list of words
+    if ! apt_install $1; then
+        update_lists
+        apt_install $1 || die "apt-get could not install: $1. Its message is above; check the network, then run: make $goal"
+    fi
+}
+
+update_lists() {
+    say "apt-get update"
+    try=1
+    until root apt-get -q -o Acquire::Retries=3 update >&2; do
+        [ $try -lt 3 ] || die "apt-get update failed three times. Its message is above; check the network, then run: make $goal"
+        try=$((try + 1))
+        sleep 10 # another apt may hold the lock: a new machine upgrades itself
+    done
+}
+
+apt_install() {
+    # shellcheck disable=SC2086
+    root apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 \
+        -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold $no_daemons install "$@" >&2
+}
+
+# gammu-smsd and smstools are wanted as programs for the tests, not as services: started by the package or at the next
+# boot they would open a real modem's port. Only for a package that we are about to install: one that is here already
+# belongs to somebody.
+no_daemons=
+keep_daemons_off() {
+    for unit in gammu-smsd smstools; do
+        case " $1 " in
+            *" $unit "*) ;;
+            *) continue ;;
+        esac
+        if [ -d /run/systemd/system ]; then
+            say "masking $unit.service before its package comes (undo: sudo systemctl unmask $unit)"
+            root systemctl --quiet mask "$unit.service" 2>/dev/null || die "could not mask $unit.service, which would take the modems; install $unit yourself, then repeat."
+        else
+            # No systemd: leave the init script out of the unpacked package; its start is then skipped.
+            no_daemons="$no_daemons -o Dpkg::Options::=--path-exclude=/etc/init.d/$unit"
+        fi
+    done
+}
+
+root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif ! have sudo; then
+        die "this needs root: $*. There is no sudo here: log in as root, run that line, then repeat."
+    elif [ -t 0 ]; then
+        sudo env DEBIAN_FRONTEND=noninteractive "$@"
+    else
+        sudo -n env DEBIAN_FRONTEND=noninteractive "$@"
+    fi
+}
+
+# --- Python ----------------------------------------------------------------------------------------------------------
+
+find_python() {
+    for python in python3 python3.14 python3.13 python3.12 python3.11; do
+        if have $python && $python -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            return
+        fi
+    done
+    die "Python 3.11 or newer with its venv module is needed, and this system has $(python3 -V 2>&1). Debian 12, Raspberry Pi OS 12 (bookworm) and newer have it."
+}
+
+make_venv() {
+    # Same packages wanted, same interpreter: nothing to do.
+    mark="$(cksum <pyproject.toml) $($python -c 'import sys; print(sys.version, sys.platform)' | tr '\n' ' ') $(pwd)"
+    if [ -x $venv/bin/sms-bridge ] && [ "$(cat "$stamp" 2>/dev/null)" = "$mark" ]; then
+        return
+    fi
+    if ! have_pip || ! $venv/bin/python -m pip --version >/dev/null 2>&1; then
+        say "making $venv with $($python -V)"
+        rm -rf $venv
+        $python -m venv $venv || die "could not make $venv: its message is above; is the disk full, or the folder not yours?"
+    fi
+    what=.
+    [ "$goal" = run ] || what='.[dev]'
+    say "installing Python packages into $venv (a few minutes on a small machine)"
+    try=1
+    until $venv/bin/python -m pip install --quiet --retries 10 --timeout 60 --prefer-binary --no-input \
+        --disable-pip-version-check --progress-bar off --editable "$what"; do
+        [ $try -lt 3 ] || die "pip could not install the packages. Its message is above; check the network and the free disk space, then run: make $goal"
+        try=$((try + 1))
+        say "trying again"
+        sleep 5
+    done
+    printf '%s' "$mark" >"$stamp"
+    [ "$goal" = run ] || printf '%s' "$mark" >$venv/.ready-run
+}
+
+main

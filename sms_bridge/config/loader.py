@@ -1,0 +1,168 @@
+"""Finds, reads and checks the configuration; everything that is wrong is said at once, with its line."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from sms_bridge.config.errors import ConfigError, Problem
+from sms_bridge.config.settings import (
+    InboundSettings,
+    LimitSettings,
+    LoggingSettings,
+    ModemSettings,
+    MqttSettings,
+    RetentionSettings,
+    SendingSettings,
+    Settings,
+    TlsSettings,
+    VirtualModemSettings,
+    default_data_dir,
+)
+
+if TYPE_CHECKING:
+    from sms_bridge.config.document import Document, KeyPath
+
+ENV_FILE = "SMS_BRIDGE_CONFIG"
+ENV_PASSWORD = "SMS_BRIDGE_MQTT_PASSWORD"
+PLACES = (Path("sms-bridge.yaml"), Path("/etc/sms-bridge.yaml"))
+MAX_PASSWORD_FILE = 4096
+
+
+def find(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The file that is read when none is named: the environment's, ./sms-bridge.yaml, /etc/sms-bridge.yaml."""
+    if environ.get(ENV_FILE):
+        return Path(environ[ENV_FILE])
+    return next((place for place in PLACES if place.exists()), None)
+
+
+def load(
+    path: Path | None = None, *, data_dir: Path | None = None, environ: Mapping[str, str] = os.environ
+) -> Settings:
+    """The settings in `path`, or without one the defaults. Reads files. Raises ConfigError with all problems."""
+    if path is None:
+        mqtt = MqttSettings(password=environ.get(ENV_PASSWORD))
+        return Settings(mqtt=mqtt, data_dir=data_dir or default_data_dir(environ))
+    return _Loader(path, data_dir, environ).settings()
+
+
+class _Loader:
+    def __init__(self, path: Path, data_dir: Path | None, environ: Mapping[str, str]) -> None:
+        self._path = path
+        self._file = str(path)
+        self._data_dir = data_dir
+        self._environ = environ
+        self._problems: list[Problem] = []
+
+    def settings(self) -> Settings:
+        # Here, not above: who has no file does not pay for YAML.
+        from sms_bridge.config.checks import cross_checks
+        from sms_bridge.config.document import read
+        from sms_bridge.config.report import problems_of
+        from sms_bridge.config.schema import ROOT
+
+        document = read(self._raw(), self._file)
+        self._problems += document.problems
+        data, errors = problems_of(ROOT, document, self._file)
+        self._problems += errors
+        self._problems += cross_checks(document, self._file)
+        result = self._build(data, document) if data is not None else None
+        if self._problems or result is None:
+            raise ConfigError(sorted(set(self._problems), key=lambda p: (p.line, p.column, p.path, p.message)))
+        return result
+
+    def _raw(self) -> bytes:
+        try:
+            with self._path.open("rb") as file:
+                from sms_bridge.config.document import MAX_BYTES
+
+                return file.read(MAX_BYTES + 1)
+        except FileNotFoundError:
+            raise self._fatal("there is no such file", "check the path, or leave it out for the defaults") from None
+        except IsADirectoryError:
+            raise self._fatal("this is a folder", "name the file in it") from None
+        except PermissionError:
+            raise self._fatal("may not be read by this user", "check its owner and mode with ls -l") from None
+        except OSError as error:
+            raise self._fatal(f"cannot be read: {error.strerror}") from None
+
+    def _fatal(self, message: str, hint: str = "") -> ConfigError:
+        return ConfigError([Problem(self._file, 0, 0, "", message, hint)])
+
+    def _build(self, data: dict[str, Any], document: Document) -> Settings:
+        data_dir = self._data_dir
+        if data_dir is None:
+            data_dir = self._resolve(data["data_dir"]) if "data_dir" in data else default_data_dir(self._environ)
+        return Settings(
+            mqtt=self._mqtt(data.get("mqtt", {}), document),
+            modems=tuple(self._modem(index, modem) for index, modem in enumerate(data.get("modems", []))),
+            virtual_modems=VirtualModemSettings(**data.get("virtual_modems", {})),
+            default_region=data.get("default_region"),
+            data_dir=data_dir,
+            inbound=InboundSettings(**data.get("inbound", {})),
+            sending=SendingSettings(**data.get("sending", {})),
+            limits=LimitSettings(**data.get("limits", {})),
+            retention=RetentionSettings(**data.get("retention", {})),
+            logging=LoggingSettings(**data.get("logging", {})),
+            contacts=MappingProxyType(data.get("contacts", {})),
+            groups=MappingProxyType({name: tuple(members) for name, members in data.get("groups", {}).items()}),
+            source=self._path,
+        )
+
+    def _modem(self, index: int, data: dict[str, Any]) -> ModemSettings:
+        given = {"name": f"modem-{index + 1}", **data}
+        return ModemSettings(**{**given, "init_commands": tuple(given.get("init_commands", ()))})
+
+    def _mqtt(self, data: dict[str, Any], document: Document) -> MqttSettings:
+        given = {key: value for key, value in data.items() if key not in ("password_file", "tls")}
+        if "host" in given:
+            given["host"] = given["host"].strip("[]")
+            given["local"] = False
+        if "password_file" in data:
+            given["password"] = self._password(data["password_file"], document)
+        elif "password" not in given:
+            given["password"] = self._environ.get(ENV_PASSWORD)
+        if "tls" in data:
+            given["tls"] = self._tls(data["tls"], document)
+        return MqttSettings(**given)
+
+    def _tls(self, data: dict[str, Any], document: Document) -> TlsSettings:
+        paths: dict[str, Any] = {key: self._resolve(value) for key, value in data.items() if key != "insecure"}
+        for key, path in paths.items():
+            if not path.is_file():
+                self._problem(document, ("mqtt", "tls", key), f"there is no file {path}", "check the path")
+        return dataclasses.replace(TlsSettings(insecure=data.get("insecure", False)), **paths)
+
+    def _password(self, name: str, document: Document) -> str | None:
+        path = self._resolve(name)
+        try:
+            with path.open("rb") as file:
+                raw = file.read(MAX_PASSWORD_FILE)
+            text = raw.decode("utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "it is not UTF-8"
+            hint = "the file holds the password alone, and this user may read it"
+            self._problem(document, ("mqtt", "password_file"), f"cannot read {path}: {why}", hint)
+            return None
+        if not text or "\n" in text or "\x00" in text:
+            self._problem(document, ("mqtt", "password_file"), f"{path} must hold one line, the password")
+        return text
+
+    def _resolve(self, name: str) -> Path:
+        """Relative to the folder of the configuration, so that it means the same from everywhere."""
+        path = Path(name)
+        if name.startswith("~"):
+            try:
+                path = path.expanduser()
+            except RuntimeError:
+                return path
+        return path if path.is_absolute() else (self._path.parent / path).absolute()
+
+    def _problem(self, document: Document, path: KeyPath, message: str, hint: str = "") -> None:
+        from sms_bridge.config.report import problem_at
+
+        self._problems.append(problem_at(document, self._file, path, message, hint))

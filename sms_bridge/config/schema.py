@@ -1,0 +1,257 @@
+"""The one description of the configuration: voluptuous checks with it, the JSON Schema is made from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+import voluptuous as vol
+
+from sms_bridge.config.kinds import (
+    NAME,
+    Choice,
+    Duration,
+    Flag,
+    ListOf,
+    MapOf,
+    Number,
+    Section,
+    Span,
+    Text,
+    Whole,
+    Wrong,
+    as_name,
+)
+from sms_bridge.config.settings import DAY, Settings, TlsSettings
+
+BAUDRATES = (1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600)
+
+# What must not be sent by hand: it burns a PIN, sends or deletes messages, dials, or bricks the stick (domain A1.6).
+FORBIDDEN_COMMANDS = re.compile(r"AT(?:\+CPIN|\+CLCK|\+CPWD|\+CMG[SWD]|\+CMSS|\^SETPORT|D|Z|&F)", re.IGNORECASE)
+
+
+def _phone_digits(text: str) -> str:
+    return re.sub(r"[\s()./-]", "", text)
+
+
+def member(text: str) -> str:
+    """A group's member without its @, or a number without what people put between digits."""
+    text = text.strip().removeprefix("@")
+    return _phone_digits(text) if re.fullmatch(r"\+?[0-9\s()./-]+", text) else text
+
+
+class _AtCommand(Text):
+    def __call__(self, value: Any) -> str:
+        text = super().__call__(value)
+        found = FORBIDDEN_COMMANDS.match(text)
+        if found:
+            what = "the PIN belongs under `pin:`" if "CPIN" in found[0].upper() else "leave it out"
+            raise Wrong(f"must not contain {found[0]}", what)
+        return text
+
+
+def _opt(key: str, description: str) -> Any:
+    return vol.Optional(key, description=description)
+
+
+def _path_hint(_text: str) -> str:
+    return "write a path such as /etc/sms-bridge/ca.pem"
+
+
+def _port_hint(text: str) -> str:
+    if re.fullmatch(r"tty\w+", text):
+        return f"write /dev/{text}"
+    if re.fullmatch(r"[\w.-]+:[0-9]+", text):
+        return f"write socket://{text}"
+    return "`sms-bridge modems` lists the ports"
+
+
+def _host_hint(text: str) -> str:
+    scheme = re.fullmatch(r"(\w+)://([\w.-]+)(?::([0-9]+))?/?", text)
+    if scheme:
+        port = f" and port: {scheme[3]}" if scheme[3] else ""
+        tls = " and tls: {}" if scheme[1] in ("mqtts", "ssl", "tls") else ""
+        return f"write host: {scheme[2]}{port}{tls}"
+    with_port = re.fullmatch(r"([\w.-]+):([0-9]+)", text)
+    return f"write host: {with_port[1]} and port: {with_port[2]}" if with_port else ""
+
+
+_RAW_PHONE = r"[\s()./-]*\+?(?:[\s()./-]*[0-9]){3,15}[\s()./-]*"
+PHONE = Text(r"\+?[0-9]{3,15}", "a phone number such as +36301234567", clean=_phone_digits, raw=_RAW_PHONE)
+MEMBER = Text(
+    rf"\+?[0-9]{{3,15}}|{NAME}",
+    "a contact's name or a phone number",
+    clean=member,
+    raw=rf"{_RAW_PHONE}|\s*@?{NAME}\s*",
+)
+PIN = Text(r"[0-9]{4,8}", "4 to 8 digits in quotes")
+MODEM_NAME = Text(
+    rf"(?!auto\Z){NAME}",
+    "a name of a-z, 0-9, - and _ with at most 32 characters, and not auto",
+    hint=lambda text: f"write {as_name(text)}" if as_name(text) not in ("", "auto") else "",
+)
+ALIAS = Text(
+    rf"(?![0-9]+\Z){NAME}",
+    "a name of a-z, 0-9, - and _ with at most 32 characters, one of them no digit",
+    hint=lambda text: f"write {as_name(text)}" if re.search("[^0-9]", as_name(text)) else "",
+)
+PORT = Text(
+    r"/dev/[^\x00-\x20]+|/[^\x00-\x1f]+|(?:socket|rfc2217)://(?:\[[0-9a-fA-F:.]+\]|[\w.-]+):[0-9]{1,5}(?:\?[\w=&.-]*)?",
+    "a device such as /dev/ttyUSB2, or socket://host:port, or rfc2217://host:port",
+    hint=_port_hint,
+)
+HOST = Text(
+    r"[A-Za-z0-9][\w.-]{0,252}|\[?[0-9a-fA-F]{0,4}:[0-9a-fA-F:.]{1,40}\]?", "a host name or an address", hint=_host_hint
+)
+FILE = Text(r"[^\x00-\x1f]{1,1024}", "the path of a file", hint=_path_hint)
+LINE = Text(r"[^\x00-\x1f\x7f]{1,256}", "one line of text")
+SECRET = Text(r"[^\x00\r\n]{1,1024}", "one line of text", clean=lambda text: text, raw=r"[^\x00\r\n]{1,1024}")
+TOPIC = Text(
+    r"(?!\$)[^\x00-\x20+#/]+(?:/[^\x00-\x20+#/]+){0,7}",
+    "a topic without +, #, spaces, a leading $ and empty levels",
+    hint=lambda text: f"write {text.strip('/')}" if text.strip("/") and not re.search(r"[+#$\s]|//", text) else "",
+)
+REGION = Text(
+    r"[A-Z]{2}",
+    "a country's two letters, such as HU",
+    clean=lambda text: text.strip().upper(),
+    raw=r"\s*[A-Za-z]{2}\s*",
+)
+AT_COMMAND = _AtCommand(r"[Aa][Tt][\x20-\x7e]{0,200}", 'a command such as AT+CSCS="GSM"')
+
+TLS = Section(
+    {
+        _opt("ca", "PEM file of the authority that signed the broker's certificate; without it the system's"): FILE,
+        _opt("cert", "PEM file of this client's certificate, where the broker asks for one"): FILE,
+        _opt("key", "PEM file of that certificate's key"): FILE,
+        _opt("insecure", "take any certificate, for a first try only"): Flag(),
+    },
+    "ca: /etc/sms-bridge/ca.pem",
+)
+
+MQTT = Section(
+    {
+        _opt("host", "the broker; without it one on this machine is used, or started"): HOST,
+        _opt("port", "the broker's port; 8883 is usual with tls"): Whole(1, 65_535),
+        _opt("username", "as the broker knows the bridge"): LINE,
+        _opt("password", "or the environment variable SMS_BRIDGE_MQTT_PASSWORD"): SECRET,
+        _opt("password_file", "a file that holds the password alone"): FILE,
+        _opt("tls", "an encrypted connection; `tls: {}` for the usual authorities"): TLS,
+        _opt("base_topic", "what all topics begin with"): TOPIC,
+        _opt("client_id", "name of the bridge's session; one bridge a name"): Text(
+            r"[\x21-\x7e]{1,64}", "1 to 64 characters without spaces"
+        ),
+        _opt("protocol", "version of MQTT; auto tries 5 first"): Choice(
+            "auto", "5", "311", also={5: "5", 311: "311", "3.1.1": "311"}
+        ),
+        _opt("keepalive", "seconds between signs of life"): Whole(5, 3600),
+        _opt("publish_last", "keep the last message on sms/last/in and sms/last/out, retained"): Flag(),
+    },
+    "host: 192.168.1.10",
+)
+
+MODEM = Section(
+    {
+        vol.Required("port", description="/dev/…, socket://host:port or rfc2217://host:port"): PORT,
+        _opt("name", "its name in topics; without it modem-1, modem-2, …"): MODEM_NAME,
+        _opt("baudrate", "bits per second on the wire; USB sticks ignore it"): Number(*BAUDRATES),
+        _opt("pin", "the SIM's PIN, in quotes; tried once"): PIN,
+        _opt("number", "the SIM's own number, in quotes"): PHONE,
+        _opt("enabled", "false: leave this modem alone"): Flag(),
+        _opt("init_commands", "AT commands after the bridge's own set-up"): ListOf(AT_COMMAND, 20, "- AT+CGSMS=1"),
+    },
+    "port: /dev/ttyUSB2",
+)
+
+ROOT = Section(
+    {
+        _opt("mqtt", "the broker"): MQTT,
+        _opt("modems", "what is connected; USB sticks and serial servers"): ListOf(MODEM, 64, "- port: /dev/ttyUSB2"),
+        _opt("virtual_modems", "emulated modems, used when there is no other"): Section(
+            {
+                _opt("count", "how many; 0: none"): Whole(0, 16),
+                _opt("latency", "seconds that the emulated network takes for a message, or a range"): Span(),
+            },
+            "count: 2",
+        ),
+        _opt("default_region", "country that completes national numbers, two letters"): REGION,
+        _opt("data_dir", "folder of the journal"): FILE,
+        _opt("inbound", "received messages"): Section(
+            {
+                _opt("reassembly_timeout", "wait for missing parts, then publish the rest"): Duration(60, 30 * DAY),
+                _opt("sweep_interval", "read all storages this often, announced or not"): Duration(5, 600),
+                _opt("delete_after_read", "delete from the SIM what is stored here"): Flag(),
+                _opt("dedupe_window", "the same message within this time is published once"): Duration(0, 30 * DAY),
+            },
+            "sweep_interval: 45s",
+        ),
+        _opt("sending", "orders on their way out"): Section(
+            {
+                _opt("result_timeout", "wait for the network's answer to a part"): Duration(30, 600),
+                _opt("prompt_timeout", "wait for the modem's prompt"): Duration(1, 60),
+                _opt("max_attempts", "tries of what was surely not sent"): Whole(1, 20),
+                _opt("retry_delay", "wait before the second try; doubles with each"): Duration(1, DAY),
+                _opt("stop_grace", "at the end, wait for the send in flight"): Duration(0, 600),
+            },
+            "max_attempts: 3",
+        ),
+        _opt("limits", "what is too much"): Section(
+            {
+                _opt("max_parts", "parts per message; a longer text is rejected"): Whole(1, 255),
+                _opt("max_recipients", "recipients per order, groups counted in full"): Whole(1, 10_000),
+            },
+            "max_parts: 10",
+        ),
+        _opt("retention", "how long finished messages are kept"): Section(
+            {
+                _opt("messages", "sent and received messages"): Duration(3600, 3650 * DAY),
+                _opt("raw", "what could not be decoded"): Duration(3600, 3650 * DAY),
+                _opt("unpublished", "what no broker was there to take"): Duration(3600, 3650 * DAY),
+            },
+            "messages: 30d",
+        ),
+        _opt("logging", "what the bridge says of itself"): Section(
+            {
+                _opt("level", "the least that is logged"): Choice("debug", "info", "warning", "error"),
+                _opt("json", "one JSON object per line"): Flag(),
+                _opt("mqtt", "publish warnings and errors on sms/bridge/logging"): Flag(),
+            },
+            "level: info",
+        ),
+        _opt("contacts", "names for numbers; @name in orders"): MapOf(ALIAS, PHONE, 10_000, 'anna: "+36301234567"'),
+        _opt("groups", "names for several contacts or numbers"): MapOf(
+            ALIAS, ListOf(MEMBER, 10_000, "- anna"), 1000, "family: [anna, bela]"
+        ),
+    },
+    "mqtt:",
+)
+
+
+def json_schema() -> dict[str, Any]:
+    """The configuration as a JSON Schema (2020-12), with the defaults of the settings."""
+    schema = ROOT.json
+    defaults = Settings()
+    for name, value in schema["properties"].items():
+        group = getattr(defaults, name)
+        if dataclasses.is_dataclass(group):
+            _put_defaults(value["properties"], group)
+    tls = schema["properties"]["mqtt"]["properties"]["tls"]
+    _put_defaults(tls["properties"], TlsSettings())
+    item = schema["properties"]["modems"]["items"]["properties"]
+    item["baudrate"]["default"], item["enabled"]["default"] = 115_200, True
+    del schema["properties"]["mqtt"]["properties"]["host"]["default"]  # none named is not the same as 127.0.0.1
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "sms-bridge configuration",
+        **schema,
+    }
+
+
+def _put_defaults(properties: dict[str, Any], group: Any) -> None:
+    for key, rule in properties.items():
+        value = getattr(group, key, None)
+        if isinstance(value, tuple):
+            value = "-".join(f"{part:g}" for part in value)
+        if value is not None and not dataclasses.is_dataclass(value):
+            rule["default"] = value

@@ -1,0 +1,125 @@
+"""What the bridge is set to: frozen, complete, with every default. Times are seconds, sizes are bytes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+DAY = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """TLS to the broker; without `ca` the system's authorities are trusted."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    insecure: bool = False  # the certificate's name and chain are not checked
+
+
+@dataclass(frozen=True, slots=True)
+class MqttSettings:
+    """The broker. `local`: none was named, so one that answers on 127.0.0.1:1883 or a child of ours."""
+
+    host: str = "127.0.0.1"
+    port: int = 1883
+    local: bool = True
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: TlsSettings | None = None
+    base_topic: str = "sms"
+    client_id: str | None = None  # None: one is made on the first start and kept in the journal
+    protocol: str = "auto"  # "auto" (5, then 3.1.1), "5", "311"
+    keepalive: int = 30
+    publish_last: bool = True  # sms/last/in and sms/last/out, retained
+
+
+@dataclass(frozen=True, slots=True)
+class ModemSettings:
+    """One modem that is named in the configuration."""
+
+    name: str
+    port: str
+    baudrate: int = 115_200
+    pin: str | None = field(default=None, repr=False)
+    number: str | None = None  # the SIM's own number, E.164, where the SIM does not know it
+    enabled: bool = True
+    init_commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualModemSettings:
+    """Emulated modems, started when `modems` is empty and none is plugged in."""
+
+    count: int = 2
+    latency: tuple[float, float] = (2.0, 6.0)
+
+
+@dataclass(frozen=True, slots=True)
+class InboundSettings:
+    reassembly_timeout: float = 3600.0  # without a further part; then what is there goes out as `partial` (E4.3)
+    sweep_interval: float = 45.0  # how often all storages are read, whatever was announced (domain A4.3)
+    delete_after_read: bool = True
+    dedupe_window: float = 3 * DAY  # the same octets from the same SIM within this are one message (domain E4.1)
+
+
+@dataclass(frozen=True, slots=True)
+class SendingSettings:
+    result_timeout: float = 180.0  # from Ctrl-Z to +CMGS; the network may take that long
+    prompt_timeout: float = 10.0
+    max_attempts: int = 5  # of what was surely not sent
+    retry_delay: float = 5.0  # before the second attempt; doubles with each
+    stop_grace: float = 20.0  # at the end, how long the send in flight may take to get its result
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    max_parts: int = 255  # per message; a longer text is `rejected`. 255: what the standard can number
+    max_recipients: int = 1000  # per order, groups counted in full
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionSettings:
+    """How long the journal keeps things, from when they were finished."""
+
+    messages: float = 30 * DAY
+    raw: float = 90 * DAY  # what could not be decoded
+    unpublished: float = 30 * DAY  # what no broker was there to take
+
+
+@dataclass(frozen=True, slots=True)
+class LoggingSettings:
+    level: str = "info"
+    json: bool = False
+    mqtt: bool = True  # warnings and errors on <base>/bridge/logging
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    mqtt: MqttSettings = field(default_factory=MqttSettings)
+    modems: tuple[ModemSettings, ...] = ()
+    virtual_modems: VirtualModemSettings = field(default_factory=VirtualModemSettings)
+    default_region: str | None = None  # ISO 3166 code that completes national numbers
+    data_dir: Path = field(default_factory=lambda: default_data_dir())
+    inbound: InboundSettings = field(default_factory=InboundSettings)
+    sending: SendingSettings = field(default_factory=SendingSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
+    logging: LoggingSettings = field(default_factory=LoggingSettings)
+    contacts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # alias -> number
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))  # -> aliases, numbers
+    source: Path | None = None  # the file this came from
+
+
+def default_data_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where the journal lives if nothing names a place: the service's own folder, else the user's state folder."""
+    service = environ.get("STATE_DIRECTORY")  # set by systemd for StateDirectory=, colon-separated
+    if service:
+        return Path(service.split(":", 1)[0])
+    state = environ.get("XDG_STATE_HOME", "")
+    base = Path(state) if state.startswith("/") else Path(environ.get("HOME") or "~").expanduser() / ".local/state"
+    return base / "sms-bridge"

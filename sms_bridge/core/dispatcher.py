@@ -1,0 +1,390 @@
+"""Which modem sends what, and the commits around each part. Lives on the loop; the journal is the truth."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from hardware.pdu import PduError, SubmitRequest, encode
+from hardware.types import SendOutcome
+from sms_bridge.core import sending
+from sms_bridge.core.clock import Clock, SystemClock
+from sms_bridge.core.errors import StoreError
+from sms_bridge.core.model import ClaimantView, Finished, Job, JobPart, Order, StatusError
+from sms_bridge.core.ports import Journal, Reader, Transaction
+from sms_bridge.core.queue import Entry, Lane, OrderQueue
+from sms_bridge.core.sending import Begun, Outcome, Verdict
+from sms_bridge.core.settings import CoreSettings
+from sms_bridge.core.states import Stage
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LOAD_RETRY = 1.0  # seconds until a failed read of the journal is tried again
+AFTER_RESTART = 60.0  # seconds that a modem which refused an order leaves it to others after a restart
+NONE_BEGUN = -1
+_MIN_VALIDITY = 5  # minutes; TP-VP knows no less (TS 23.040 9.2.3.12.1)
+
+
+class Dispatcher:
+    """Hands orders to modems: `claim`, then `begin` and a result for each part, `finish` after the last."""
+
+    def __init__(self, journal: Journal, settings: CoreSettings | None = None, clock: Clock | None = None) -> None:
+        self._journal = journal
+        self._settings = settings or CoreSettings()
+        self._clock = clock or SystemClock()
+        self._queue = OrderQueue(self._settings.window)
+        self._waiters: dict[asyncio.Future[Job], ClaimantView] = {}
+        self._jobs: dict[Job, int] = {}  # in the hands of a modem -> the last part that was begun, or NONE_BEGUN
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def in_memory(self) -> int:
+        """Orders that wait here or are being sent; the journal may hold more."""
+        return len(self._queue)
+
+    @property
+    def sending(self) -> int:
+        """Orders in the hands of modems."""
+        return len(self._jobs)
+
+    async def stop(self) -> None:
+        """End what runs here; claims that wait are cancelled. Idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for waiter in list(self._waiters):
+            waiter.cancel()
+        while self._tasks:
+            await asyncio.wait(self._tasks)  # commits under way: bounded by the journal
+
+    async def claim(self, modem: ClaimantView) -> Job:
+        """Wait for an order that this modem may send. In memory only: a crash gives it back."""
+        job = self.try_claim(modem)
+        if job is not None:
+            return job
+        waiter: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
+        self._waiters[waiter] = modem
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self.release(waiter.result())
+            raise
+        finally:
+            self._waiters.pop(waiter, None)
+
+    def try_claim(self, modem: ClaimantView) -> Job | None:
+        """An order that this modem may send now, or None."""
+        while True:
+            for lane in self._queue.lanes(modem):
+                if self._queue.wants_more(lane):
+                    self._load(lane)
+            entry = self._queue.first(modem, self._now())
+            if entry is None:
+                return None
+            self._queue.take(entry)
+            job = self._make_job(entry, modem)
+            if job is not None:
+                self._jobs[job] = NONE_BEGUN
+                return job
+
+    async def begin(self, job: Job, index: int, finished: Finished | None = None) -> bool:
+        """Commit the outcome of the part before (of this job or another) and that part `index` is being sent.
+
+        False: this part must not be written and the job is over; `finished` is committed all the same.
+        StoreError: nothing was committed, neither may the part be written.
+        """
+        return await asyncio.shield(self._spawn(self._begin(job, index, finished)))
+
+    async def finish(self, finished: Finished) -> None:
+        """Commit an outcome alone. StoreError: not committed; offer it again."""
+        await asyncio.shield(self._spawn(self._finish(finished)))
+
+    def release(self, job: Job) -> None:
+        """Nothing of this job was written here: its order goes back, or its rest waits for its SIM."""
+        begun = self._jobs.pop(job, None)
+        entry = self._queue.entries.get(job.order.seq)
+        if begun is None or entry is None:
+            return
+        if begun == NONE_BEGUN:
+            self._queue.push(entry)
+            # Not at once: who gave it back may ask again now, and must not hand it round in a circle.
+            asyncio.get_running_loop().call_soon(self._wake)
+        else:
+            self._spawn(self._settle(job))
+
+    def offer(self, orders: Iterable[Order]) -> None:
+        """These have become ready in the journal."""
+        taken = False
+        for order in orders:
+            if order.stage is Stage.READY:
+                taken = self._queue.offer(order) or taken
+        if taken:
+            self._wake()
+
+    def reconsider(self, order: Order, pending: tuple[int, ...] | None) -> None:
+        """An order was made ready anew, whatever is known of it here."""
+        self._queue.drop(order.seq)
+        self._queue.push(Entry(order, pending))
+        self._wake()
+
+    def forget(self, seqs: Sequence[int]) -> None:
+        """These are no longer ready in the journal; what a modem holds already is stopped by `begin`."""
+        for seq in seqs:
+            entry = self._queue.entries.get(seq)
+            if entry is not None and not entry.claimed:
+                self._queue.drop(seq)
+
+    async def _begin(self, job: Job, index: int, finished: Finished | None) -> bool:
+        if job not in self._jobs:
+            if finished is not None:
+                await self._finish(finished)
+            return False
+        record = self._recording(finished) if finished is not None else None
+        begin = self._beginning(job, index)
+        verdict, begun = await self._journal.write(lambda tx: (record(tx) if record else None, begin(tx)))
+        if finished is not None:
+            self._apply(finished.job, verdict, stays=finished.job is job)
+        if begun.order is not None and job in self._jobs:
+            self._jobs[job] = index
+            job.order = begun.order
+            self._queue.entries[begun.order.seq].order = begun.order
+            return True
+        if job in self._jobs:
+            self._apply(job, begun.verdict)
+        return False
+
+    async def _finish(self, finished: Finished) -> None:
+        record = self._recording(finished)
+        verdict = await self._journal.write(record)
+        self._apply(finished.job, verdict, stays=finished.result.outcome is not SendOutcome.NOT_SENT)
+
+    def _beginning(self, job: Job, index: int) -> Callable[[Transaction], Begun]:
+        return partial(
+            sending.begin,
+            seq=job.order.seq,
+            part=index,
+            modem=job.modem,
+            sim=job.sim,
+            first=self._jobs.get(job) == NONE_BEGUN,
+            now=self._clock.now(),
+            settings=self._settings,
+        )
+
+    def _recording(self, finished: Finished) -> Callable[[Transaction], Verdict | None]:
+        job = finished.job
+        outcome = Outcome(job.order.seq, job.order.generation, finished.index, job.modem, finished.result)
+        begin = None
+        if job in self._jobs and self._jobs[job] < finished.index:
+            # It failed before it was begun, at the prompt or earlier: an attempt all the same.
+            begin = self._beginning(job, finished.index)
+        return partial(
+            _record_work,
+            begin=begin,
+            outcome=outcome,
+            others=self._others(job.modem),
+            now=self._clock.now(),
+            settings=self._settings,
+        )
+
+    async def _settle(self, job: Job) -> None:
+        """The modem left the job half-way."""
+        seq, now, settings = job.order.seq, self._clock.now(), self._settings
+        while True:
+            try:
+                verdict = await self._journal.write(lambda tx: _settle_work(tx, seq, now, settings))
+                break
+            except StoreError:
+                await asyncio.sleep(LOAD_RETRY)
+        self._apply(job, verdict)
+
+    def _apply(self, job: Job, verdict: Verdict | None, stays: bool = False) -> None:
+        """Bring memory to where the journal is."""
+        if verdict is not None and not verdict.over and stays:
+            return
+        self._jobs.pop(job, None)
+        entry = self._queue.drop(job.order.seq)
+        if verdict is None or verdict.delay is None:
+            return
+        entry = entry or Entry(verdict.order)
+        entry.order, entry.pending = verdict.order, verdict.pending
+        until = self._now() + verdict.delay
+        if verdict.blocked is not None:
+            entry.blocked[verdict.blocked] = until
+            entry.not_before = 0.0
+        else:
+            entry.not_before = until if verdict.delay > 0 else 0.0
+        self._queue.push(entry)
+        self._wake_at(until)
+        self._wake()
+
+    def _others(self, modem: str) -> bool:
+        """Whether another modem works here."""
+        return any(view.name != modem for view in self._waiters.values()) or any(
+            job.modem != modem for job in self._jobs
+        )
+
+    def _make_job(self, entry: Entry, modem: ClaimantView) -> Job | None:
+        order = entry.order
+        try:
+            encoded = encode(_submit_request(order, self._clock.now()))
+            if encoded.segments != order.parts:
+                raise PduError(f"{encoded.segments} parts instead of {order.parts}")
+        except (PduError, ValueError) as error:
+            log.error("order %d cannot be encoded: %s", order.seq, error)
+            self._spawn(self._fail(order, StatusError("not_encodable", f"it cannot be encoded: {error}")))
+            return None
+        wanted = range(order.parts) if entry.pending is None else entry.pending
+        parts = tuple(JobPart(i, encoded.pdus[i], encoded.lengths[i]) for i in wanted)
+        return Job(order, modem.name, modem.sim, parts)
+
+    async def _fail(self, order: Order, error: StatusError) -> None:
+        now = self._clock.now()
+        try:
+            await self._journal.write(lambda tx: _fail_work(tx, order.seq, error, now))
+        except StoreError as failure:
+            log.error("order %d stays as it is: %s", order.seq, failure)
+        self._queue.drop(order.seq)
+
+    def _load(self, lane: Lane) -> None:
+        lane.loading = True
+        lane.missed = False
+        self._spawn(self._load_lane(lane))
+
+    async def _load_lane(self, lane: Lane) -> None:
+        window, after = self._settings.window, lane.boundary
+        try:
+            found = await self._journal.read(lambda reader: _load_work(reader, lane.name, after, window))
+        except StoreError as error:
+            log.error("orders cannot be read: %s. %s", error, error.hint)
+            await asyncio.sleep(LOAD_RETRY)
+            lane.loading = False
+            self._wake_at(self._now())
+            return
+        now, wall = self._now(), self._clock.now()
+        entries = []
+        for order, pending in found:
+            wait = min(max(0, (order.not_before or 0) - wall) / 1000, self._settings.retry_cap)
+            blocked = dict.fromkeys(order.excluded.split(), now + AFTER_RESTART)
+            entries.append(Entry(order, pending, False, now + wait if wait else 0.0, blocked))
+            if wait or blocked:
+                self._wake_at(now + (wait or AFTER_RESTART))
+        self._queue.loaded(lane, entries, exhausted=len(found) < window)
+        self._wake()
+
+    def _wake(self) -> None:
+        """Give ready orders to modems that wait, to the one that has waited longest first."""
+        for waiter, modem in list(self._waiters.items()):
+            if waiter.done():
+                continue
+            job = self.try_claim(modem)
+            if job is not None:
+                waiter.set_result(job)
+
+    def _wake_at(self, when: float) -> None:
+        if self._timer is not None:
+            if self._timer.when() <= when:
+                return
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(when, self._timed)
+
+    def _timed(self) -> None:
+        self._timer = None
+        now = self._now()
+        later = [
+            until
+            for entry in self._queue.entries.values()
+            if not entry.claimed and (entry.not_before or entry.blocked)
+            for until in (entry.not_before, *entry.blocked.values())
+            if until > now
+        ]
+        if later:
+            self._wake_at(min(later))
+        self._wake()
+
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+def _record_work(
+    tx: Transaction,
+    *,
+    begin: Callable[[Transaction], Begun] | None,
+    outcome: Outcome,
+    others: bool,
+    now: int,
+    settings: CoreSettings,
+) -> Verdict | None:
+    if begin is not None:
+        begun = begin(tx)
+        if begun.order is None:
+            return begun.verdict
+    return sending.record(tx, outcome, others, now, settings)
+
+
+def _settle_work(tx: Transaction, seq: int, now: int, settings: CoreSettings) -> Verdict | None:
+    order = tx.order(seq)
+    if order is None or order.stage is not Stage.BUSY:
+        return None
+    return sending.settle(tx, order, now, settings)
+
+
+def _fail_work(tx: Transaction, seq: int, error: StatusError, now: int) -> None:
+    order = tx.order(seq)
+    if order is not None and order.stage is Stage.READY:
+        sending.finalise(tx, order, now, error)
+
+
+def _load_work(
+    reader: Reader, lane: str, after: tuple[int, int] | None, limit: int
+) -> list[tuple[Order, tuple[int, ...] | None]]:
+    return [
+        (order, _pending(reader, order) if order.attempt > 1 else None) for order in reader.ready(lane, after, limit)
+    ]
+
+
+def _pending(reader: Reader, order: Order) -> tuple[int, ...]:
+    return tuple(sending.pending_parts(order, reader.attempts(order.seq, order.generation)))
+
+
+def _submit_request(order: Order, now: int) -> SubmitRequest:
+    return SubmitRequest(
+        number=order.to,
+        text=order.text,
+        data=order.data,
+        encoding=order.encoding_wanted,
+        ref=_reference(order),
+        validity_minutes=_validity_minutes(order, now),
+        status_report=order.delivery_report,
+        flash=order.flash,
+        port=order.port,
+        reject_duplicates=order.resends > 0,
+    )
+
+
+def _reference(order: Order) -> int:
+    """The concatenation reference: durable because the row's number is; mixed so that no period repeats it."""
+    return (order.seq + order.seq // 256 + 97 * order.generation) & 0xFF
+
+
+def _validity_minutes(order: Order, now: int) -> int | None:
+    """TP-VP: the network must not deliver after the deadline either."""
+    seconds = order.validity
+    if order.deadline is not None:
+        left = max(0, order.deadline - now) // 1000
+        seconds = min(seconds, left) if seconds else left
+    elif not seconds:
+        return None
+    return max(_MIN_VALIDITY, -(-seconds // 60))

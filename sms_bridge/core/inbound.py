@@ -1,0 +1,303 @@
+"""What modems received, in one transaction: recognised, put together, matched, and given to the outbox."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from hardware.pdu import Deliver, PduError, StatusReport, decode, join
+from hardware.types import ReceivedPdu
+from sms_bridge.core import reports, sending, ulid
+from sms_bridge.core.clock import to_ms
+from sms_bridge.core.events import raw_json, received_json
+from sms_bridge.core.model import InboundPart, InboundSet, OrphanReport, OutboxKind, Quarantined
+from sms_bridge.core.numbers import ContactBook, normal_sender
+from sms_bridge.core.ports import Transaction
+from sms_bridge.core.reassembly import place, usable
+from sms_bridge.core.settings import CoreSettings
+
+log = logging.getLogger(__name__)
+
+_KEY_OCTETS = 16
+# Of a DELIVER's first octet: the type and whether there is a header. The rest may differ between two copies.
+_FIRST_MASK = 0x43
+
+
+@dataclass(slots=True)
+class Incoming:
+    """A received PDU, prepared on the loop for the writer thread."""
+
+    pdu: ReceivedPdu
+    scope: str
+    content_key: bytes
+    received_at: int
+    region: str | None
+    book: ContactBook
+    own_number: str | None
+
+
+def prepare(pdu: ReceivedPdu, settings: CoreSettings, book: ContactBook, own_number: str | None) -> Incoming:
+    scope = pdu.iccid or f"modem:{pdu.modem}"
+    return Incoming(
+        pdu, scope, content_key(scope, pdu.raw), to_ms(pdu.received_at), settings.default_region, book, own_number
+    )
+
+
+def content_key(scope: str, raw: str) -> bytes:
+    """Names a PDU by its content: SIM, sender, SCTS, PID, DCS, header and user data (domain E4.1)."""
+    try:
+        octets = bytes.fromhex(raw)
+        tpdu = octets[1 + octets[0] :]
+        content = bytes((tpdu[0] & _FIRST_MASK,)) + tpdu[1:]
+    except (ValueError, IndexError):
+        content = raw.upper().encode("utf-8", "replace")
+    return hashlib.blake2b(scope.encode() + b"\0" + content, digest_size=_KEY_OCTETS).digest()
+
+
+def store(tx: Transaction, items: Sequence[Incoming], now: int, settings: CoreSettings) -> int | None:
+    """Commit a batch; returns when the next incomplete message falls due, if there is one."""
+    fresh = _fresh(tx, items, settings)
+    due: int | None = None
+    for item in items:
+        pdu = item.pdu.pdu
+        if isinstance(pdu, StatusReport):
+            _store_report(tx, item, pdu, now)
+        elif isinstance(pdu, Deliver):
+            if fresh[item.content_key] > 0:
+                fresh[item.content_key] -= 1
+                waits = _store_deliver(tx, item, pdu, now, settings)
+                due = waits if due is None else min(due, waits or due)
+        else:
+            reason = item.pdu.error or "a message that this SIM itself had sent or drafted"
+            _quarantine(tx, item, reason, now)
+    return due
+
+
+def expire(
+    tx: Transaction,
+    now: int,
+    settings: CoreSettings,
+    book: ContactBook,
+    own_number: Callable[[str], str | None],
+    limit: int,
+) -> None:
+    """Publish as partial what waited for its missing parts for too long; the rest may still come."""
+    for inbound in tx.sets_due(now, limit):
+        inbound.state = "partial"
+        inbound.partial_at = None
+        parts = tx.set_parts(inbound.seq)
+        inbound.payload = _render(inbound, parts, settings.default_region, book, own_number(inbound.modem))
+        tx.save_set(inbound)
+        tx.emit(OutboxKind.IN, inbound.payload)
+
+
+def _fresh(tx: Transaction, items: Sequence[Incoming], settings: CoreSettings) -> dict[bytes, int]:
+    """How many copies of each content are new.
+
+    Two copies that lie in one storage at the same time are two messages, however alike (domain E4.1); all else
+    is the same message read again.
+    """
+    slots: dict[bytes, set[tuple[str, int | None]]] = {}
+    for item in items:
+        if isinstance(item.pdu.pdu, Deliver):
+            slots.setdefault(item.content_key, set()).add((item.pdu.storage, item.pdu.index))
+    fresh = {}
+    for key, places in slots.items():
+        copies = max(Counter(storage for storage, _ in places).values())
+        since = min(i.received_at for i in items) - int(settings.dedupe_window * 1000)
+        fresh[key] = copies - len(tx.inbound_parts_like(key, since))
+    return fresh
+
+
+def _store_deliver(tx: Transaction, item: Incoming, pdu: Deliver, now: int, settings: CoreSettings) -> int | None:
+    concat = usable(pdu.concat)
+    part = InboundPart(
+        seq=0,
+        content_key=item.content_key,
+        body_key=_body_key(pdu),
+        set_seq=0,
+        number=concat.seq if concat else 1,
+        raw=item.pdu.raw,
+        received_at=item.received_at,
+        sent_at=to_ms(pdu.timestamp) if pdu.timestamp else None,
+        storage=item.pdu.storage,
+        idx=item.pdu.index,
+    )
+    if concat is None:
+        inbound = _new_set(item, pdu, part, now, total=1)
+        inbound.state = "whole"
+        inbound.payload = _render_parts(inbound, [pdu], [], item.region, item.book, item.own_number)
+        tx.add_set(inbound)
+        part.set_seq = inbound.seq
+        tx.add_part(part)
+        tx.emit(OutboxKind.IN, inbound.payload)
+        return None
+    return _store_piece(tx, item, pdu, part, now, settings)
+
+
+def _store_piece(
+    tx: Transaction, item: Incoming, pdu: Deliver, part: InboundPart, now: int, settings: CoreSettings
+) -> int | None:
+    concat = pdu.concat
+    assert concat is not None
+    open_sets = tx.open_sets(item.scope, pdu.number, concat.ref, concat.total, concat.bits)
+    candidates = [(found, tx.set_parts(found.seq)) for found in open_sets]
+    chosen = place(
+        candidates,
+        part.number,
+        part.body_key,
+        part.sent_at,
+        part.received_at,
+        int(settings.reassembly_gap * 1000),
+    )
+    inbound = chosen.found
+    if inbound is None:
+        inbound = _new_set(item, pdu, part, now, total=concat.total)
+        inbound.ref, inbound.bits = concat.ref, concat.bits
+        inbound.have = 0
+        inbound.partial_at = now + int(settings.reassembly_timeout * 1000)
+        tx.add_set(inbound)
+    part.set_seq = inbound.seq
+    tx.add_part(part)
+    if chosen.repeated:
+        return inbound.partial_at
+    inbound.have += 1
+    if inbound.have >= inbound.total:
+        inbound.state = "whole"
+        inbound.partial_at = None
+        parts = tx.set_parts(inbound.seq)
+        inbound.payload = _render(inbound, parts, item.region, item.book, item.own_number)
+        tx.emit(OutboxKind.IN, inbound.payload)
+    elif inbound.state == "collecting":
+        inbound.partial_at = now + int(settings.reassembly_timeout * 1000)
+    tx.save_set(inbound)
+    return inbound.partial_at
+
+
+def _new_set(item: Incoming, pdu: Deliver, part: InboundPart, now: int, total: int) -> InboundSet:
+    return InboundSet(
+        seq=0,
+        id=ulid.new(now),
+        scope=item.scope,
+        modem=item.pdu.modem,
+        sender=pdu.number,
+        state="collecting",
+        received_at=item.received_at,
+        sent_at=part.sent_at,
+        total=total,
+        have=1,
+        ref=None,
+        bits=None,
+        partial_at=None,
+        payload="",
+    )
+
+
+def _render(
+    inbound: InboundSet,
+    parts: Sequence[InboundPart],
+    region: str | None,
+    book: ContactBook,
+    own_number: str | None,
+) -> str:
+    """The payload of a message from its stored parts."""
+    pdus: dict[int, Deliver] = {}
+    for part in parts:
+        pdu = decode(part.raw)
+        assert isinstance(pdu, Deliver)  # nothing else is stored as a part
+        pdus.setdefault(part.number, pdu)
+    missing = [number for number in range(1, inbound.total + 1) if number not in pdus]
+    ordered = [pdus[number] for number in sorted(pdus)]
+    return _render_parts(inbound, ordered, missing, region, book, own_number)
+
+
+def _render_parts(
+    inbound: InboundSet,
+    pdus: Sequence[Deliver],
+    missing: list[int],
+    region: str | None,
+    book: ContactBook,
+    own_number: str | None,
+) -> str:
+    first = pdus[0]
+    text, data, encoding = first.text, first.data, first.encoding
+    if len(pdus) > 1:
+        try:
+            joined = join(pdus, partial=True)
+            text, data, encoding = joined.text, joined.data, joined.encoding
+        except PduError as error:
+            log.info("parts of message %s do not join (%s): they are put one after the other", inbound.id, error)
+            text = "".join(p.text for p in pdus if p.text is not None) or None
+            data = b"".join(p.data for p in pdus if p.data is not None) or None
+    sender = normal_sender(first.number, region)
+    return received_json(
+        id=inbound.id,
+        sender=sender,
+        contact=book.name_of(sender),
+        to=own_number,
+        text=text,
+        modem=inbound.modem,
+        sent_at=first.timestamp,
+        received_at=inbound.received_at,
+        parts=inbound.total,
+        missing=missing,
+        encoding=encoding,
+        message_class=first.message_class,
+        kind=first.kind,
+        port=first.ports[0] if first.ports else None,
+        data=data,
+    )
+
+
+def _body_key(pdu: Deliver) -> bytes:
+    return hashlib.blake2b(bytes((pdu.dcs,)) + pdu.user_data, digest_size=_KEY_OCTETS).digest()
+
+
+def _store_report(tx: Transaction, item: Incoming, pdu: StatusReport, now: int) -> None:
+    report = OrphanReport(
+        seq=0,
+        sim=item.scope,
+        mr=pdu.mr,
+        number=pdu.number,
+        status=pdu.status,
+        sent_at=to_ms(pdu.timestamp) if pdu.timestamp else None,
+        received_at=item.received_at,
+    )
+    found = reports.find_attempt(tx, report)
+    if found is None:
+        tx.add_orphan(report)
+        return
+    attempt, weak = found
+    if reports.apply(tx, attempt, report, weak=weak):
+        order = tx.order(attempt.order_seq)
+        if order is not None:
+            sending.refresh(tx, order, now)
+
+
+def _quarantine(tx: Transaction, item: Incoming, reason: str, now: int) -> None:
+    pdu = item.pdu
+    kept = Quarantined(
+        seq=0,
+        content_key=item.content_key,
+        raw=pdu.raw,
+        error=reason,
+        modem=pdu.modem,
+        scope=item.scope,
+        storage=pdu.storage,
+        idx=pdu.index,
+        received_at=item.received_at,
+    )
+    if tx.add_quarantined(kept):
+        payload = raw_json(
+            id=ulid.new(now),
+            pdu=pdu.raw,
+            reason=reason,
+            modem=pdu.modem,
+            sim=item.scope,
+            storage=pdu.storage,
+            received_at=item.received_at,
+        )
+        tx.emit(OutboxKind.RAW, payload)

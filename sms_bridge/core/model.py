@@ -1,0 +1,309 @@
+"""What the core speaks about: requests, orders, attempts, statuses, received messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from hardware.types import SendResult
+from sms_bridge.core.states import OnUnknown, OrderState, PartState, Stage
+
+AUTO = "auto"
+
+
+@dataclass(slots=True, kw_only=True)
+class SendRequest:
+    """A well-formed request as an edge produces it; recipients as they were typed."""
+
+    to: tuple[str, ...]
+    text: str | None = None
+    id: str | None = None  # None: the core makes a ULID
+    data: bytes | None = None
+    port: int | None = None
+    modem: str = AUTO
+    route: str = AUTO
+    flash: bool = False
+    priority: int = 0  # -128 to 127, higher first
+    validity: int | None = None  # seconds
+    send_at: datetime | None = None  # aware
+    deadline: datetime | None = None  # aware; never sent after it
+    delivery_report: bool = True
+    on_unknown: OnUnknown = OnUnknown.HOLD
+    encoding: str = AUTO  # "auto", "gsm7", "ucs2"
+    transliterate: bool = False
+    transaction: Any = None  # any JSON value, echoed
+    source: str = "mqtt"
+    delivery_key: str | None = None  # names one delivery by the broker: session, packet id, payload hash
+    redelivered: bool = False  # the broker says that it may have delivered this before
+    received_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class StatusError:
+    """Why; `code` is a stable string."""
+
+    code: str
+    text: str
+    retryable: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"code": self.code, "text": self.text, "retryable": self.retryable}
+
+
+@dataclass(slots=True)
+class Order:
+    """One message to one recipient. The journal's row; times are UTC milliseconds since 1970."""
+
+    seq: int  # 0 until stored
+    id: str
+    to: str
+    state: OrderState
+    stage: Stage
+    lane: str  # who may claim it, see `lanes`
+    precedence: int  # minus the priority: lower goes first
+    fingerprint: bytes
+    text: str | None
+    data: bytes | None
+    port: int | None
+    modem_wanted: str
+    route_wanted: str
+    flash: bool
+    validity: int
+    send_at: int | None
+    deadline: int | None
+    delivery_report: bool
+    on_unknown: OnUnknown
+    encoding_wanted: str
+    transaction: str  # JSON text
+    source: str
+    accepted_at: int
+    parts: int
+    encoding: str
+    # What changes from here on.
+    state_at: int = 0
+    attempt: int = 1
+    failures: int = 0  # attempts that count against the limit
+    generation: int = 0  # grows when the whole message starts anew
+    resends: int = 0  # how often parts of unknown fate were allowed to go again, in this generation
+    parts_sent: int = 0
+    modem: str | None = None
+    sim: str | None = None
+    not_before: int | None = None
+    bound_until: int | None = None  # until when the rest of a half-sent message waits for its SIM
+    excluded: str = ""  # modems that refused it, separated by spaces
+    error_code: str | None = None
+    error_text: str | None = None
+    error_retryable: bool = False
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Its place in its lane."""
+        return (self.precedence, self.seq)
+
+    def set_error(self, error: StatusError | None) -> None:
+        self.error_code = error.code if error else None
+        self.error_text = error.text if error else None
+        self.error_retryable = error.retryable if error else False
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try to hand one part to the network."""
+
+    order_seq: int
+    n: int  # counts the tries of this order from 1
+    generation: int
+    part: int  # from 0
+    attempt: int  # of the order, as in its status
+    state: PartState
+    modem: str
+    sim: str
+    recipient: str
+    began_at: int
+    ended_at: int | None = None
+    mr: int | None = None
+    error_code: str | None = None
+    error_text: str | None = None
+    report_status: int | None = None  # TP-ST
+    report_weak: bool = False
+
+
+@dataclass(slots=True)
+class StatusEvent:
+    """One line on `sms/status`."""
+
+    id: str | None
+    to: str | None
+    state: OrderState
+    ts: int
+    route: str | None = None
+    modem: str | None = None
+    sim: str | None = None  # the whole ICCID; masked when it is encoded
+    parts: int = 0
+    parts_sent: int = 0
+    encoding: str | None = None
+    attempt: int = 0
+    error: StatusError | None = None
+    transaction: str = "null"  # JSON text
+
+
+@dataclass(slots=True)
+class Rejection:
+    """Input that will not be sent, with the reason; becomes a `rejected` status."""
+
+    code: str
+    text: str
+    id: str | None = None
+    to: str | None = None
+    transaction: Any = None
+    retryable: bool = False
+
+
+@dataclass(slots=True)
+class Accepted:
+    """The request is durable. `repeated`: it was already known and nothing new will be sent."""
+
+    id: str
+    orders: int
+    repeated: bool = False
+    rejections: list[Rejection] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Rejected:
+    """Nothing of the request will be sent."""
+
+    id: str | None
+    rejections: list[Rejection]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimantView:
+    """What the dispatcher must know of a modem that asks for work."""
+
+    name: str
+    iccid: str | None = None
+    imei: str | None = None
+
+    @property
+    def sim(self) -> str:
+        """The SIM's name in the journal; a SIM without readable ICCID is known by its modem."""
+        return self.iccid or f"modem:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class JobPart:
+    index: int
+    pdu: str  # upper hex, SMSC octets included
+    length: int  # TPDU octets without the SMSC: what AT+CMGS= takes
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """An order in the hands of one modem; `parts` are those that are still to be sent, in order."""
+
+    order: Order
+    modem: str
+    sim: str
+    parts: tuple[JobPart, ...]
+
+    def after(self, finished: Finished | None) -> JobPart | None:
+        """The part to send next on this modem; None: this job is over here."""
+        if finished is None:
+            return self.parts[0] if self.parts else None
+        if finished.result.outcome == "not_sent":
+            return None
+        for part in self.parts:
+            if part.index > finished.index:
+                return part
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What came of one part of a job."""
+
+    job: Job
+    index: int  # the part's index, as in JobPart
+    result: SendResult
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """One message to publish; rows are published in the order of `seq`."""
+
+    seq: int
+    kind: str  # "status", "in", "raw", "event"
+    payload: str  # JSON text
+
+
+class OutboxKind:
+    STATUS = "status"
+    IN = "in"
+    RAW = "raw"
+    EVENT = "event"
+
+
+@dataclass(slots=True)
+class InboundSet:
+    """A received message, whole or still in pieces. The journal's row."""
+
+    seq: int  # 0 until stored
+    id: str
+    scope: str  # the SIM's name in the journal
+    modem: str
+    sender: str
+    state: str  # "whole", "collecting", "partial"
+    received_at: int
+    sent_at: int | None
+    total: int
+    have: int
+    ref: int | None
+    bits: int | None
+    partial_at: int | None  # when to publish what there is
+    payload: str  # the JSON text that was published last
+
+
+@dataclass(slots=True)
+class InboundPart:
+    """One received PDU, as it came."""
+
+    seq: int  # 0 until stored
+    content_key: bytes
+    body_key: bytes  # of the user data alone: tells a repeated part from another one
+    set_seq: int
+    number: int  # from 1
+    raw: str
+    received_at: int
+    sent_at: int | None
+    storage: str
+    idx: int | None
+
+
+@dataclass(slots=True)
+class Quarantined:
+    """A PDU that could not be understood."""
+
+    seq: int
+    content_key: bytes
+    raw: str
+    error: str
+    modem: str
+    scope: str
+    storage: str
+    idx: int | None
+    received_at: int
+
+
+@dataclass(slots=True)
+class OrphanReport:
+    """A status report that fits no part yet (domain A7.3)."""
+
+    seq: int
+    sim: str
+    mr: int
+    number: str
+    status: int
+    sent_at: int | None  # SCTS
+    received_at: int

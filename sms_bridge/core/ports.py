@@ -1,0 +1,159 @@
+"""What the core needs of a store. Transactions run in the store's writer thread, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from sms_bridge.core.model import (
+    Attempt,
+    InboundPart,
+    InboundSet,
+    Order,
+    OrphanReport,
+    OutboxRow,
+    Quarantined,
+)
+
+T = TypeVar("T")
+
+
+class Reader(Protocol):
+    """A consistent view of the journal."""
+
+    def orders_of(self, id: str) -> list[Order]:
+        """All orders of one request, in their order."""
+
+    def order(self, seq: int) -> Order | None:
+        """One order."""
+
+    def ready(self, lane: str, after: tuple[int, int] | None, limit: int) -> list[Order]:
+        """Orders that may be claimed in `lane`, by (precedence, seq), beyond `after`."""
+
+    def attempts(self, order_seq: int, generation: int | None = None) -> list[Attempt]:
+        """The attempts of an order, oldest first; of all generations when None."""
+
+    def next_due(self) -> int | None:
+        """The earliest time at which a schedule, deadline, binding or reassembly ends (UTC ms)."""
+
+    def counts(self) -> dict[str, int]:
+        """Orders by state among the unfinished, and the number of outbox rows."""
+
+    def inbox(self, limit: int, before: int | None = None) -> list[InboundSet]:
+        """Received messages, newest first."""
+
+
+class Transaction(Reader, Protocol):
+    """All or nothing. May be rolled back and run again: work must have no effect but through this."""
+
+    def known_ids(self, ids: Sequence[str]) -> set[str]:
+        """Those of `ids` under which there are orders."""
+
+    def add_orders(self, orders: Sequence[Order]) -> None:
+        """Insert and give each its `seq`."""
+
+    def save_order(self, order: Order) -> None:
+        """Write what may change of an order."""
+
+    def id_of_delivery(self, key: str) -> str | None:
+        """The request id that came with this delivery key, if it is recent."""
+
+    def add_delivery_keys(self, keys: Sequence[tuple[str, int]]) -> None:
+        """Remember (delivery key, order seq)."""
+
+    def orders_due(self, now: int, limit: int) -> list[Order]:
+        """Orders whose `send_at`, `deadline` or `bound_until` has come."""
+
+    def orders_busy(self) -> list[Order]:
+        """Orders that a modem had begun with when the process ended."""
+
+    def add_attempt(self, attempt: Attempt) -> None:
+        """Insert."""
+
+    def save_attempt(self, attempt: Attempt) -> None:
+        """Write what may change of an attempt."""
+
+    def attempts_by_mr(self, sim: str, mr: int) -> list[Attempt]:
+        """Attempts that the network took under this reference, newest first; the latest fifty."""
+
+    def attempts_unknown(self, sim: str) -> list[Attempt]:
+        """Attempts of unknown fate on this SIM, newest first."""
+
+    def add_orphan(self, report: OrphanReport) -> None:
+        """Keep a report that fits nothing yet."""
+
+    def orphans(self, sim: str, mr: int) -> list[OrphanReport]:
+        """Kept reports under this reference, oldest first."""
+
+    def drop_orphan(self, seq: int) -> None:
+        """It found its part."""
+
+    def inbound_parts_like(self, content_key: bytes, since: int) -> list[InboundPart]:
+        """Committed PDUs with this content, received after `since` or among the latest few hundred."""
+
+    def open_sets(self, scope: str, sender: str, ref: int, total: int, bits: int) -> list[InboundSet]:
+        """Messages still in pieces under this key, newest first."""
+
+    def set_parts(self, set_seq: int) -> list[InboundPart]:
+        """The parts of one message, in order of their number."""
+
+    def inbound_set(self, seq: int) -> InboundSet | None:
+        """One received message."""
+
+    def add_set(self, inbound: InboundSet) -> None:
+        """Insert and give it its `seq`."""
+
+    def save_set(self, inbound: InboundSet) -> None:
+        """Write what may change of a received message."""
+
+    def add_part(self, part: InboundPart) -> None:
+        """Insert and give it its `seq`."""
+
+    def sets_due(self, now: int, limit: int) -> list[InboundSet]:
+        """Messages whose missing parts were waited for long enough."""
+
+    def add_quarantined(self, item: Quarantined) -> bool:
+        """Insert; False when the same content is there already."""
+
+    def emit(self, kind: str, payload: str) -> None:
+        """Put one message into the outbox, after those that are there."""
+
+    def purge(self, cutoffs: PurgeCutoffs, limit: int) -> int:
+        """Delete at most about `limit` rows that are older; returns how many went."""
+
+
+class PurgeCutoffs(Protocol):
+    """UTC milliseconds; what is older may go."""
+
+    @property
+    def orders(self) -> int: ...
+    @property
+    def inbound(self) -> int: ...
+    @property
+    def quarantine(self) -> int: ...
+    @property
+    def orphans(self) -> int: ...
+    @property
+    def outbox(self) -> int: ...
+
+
+class Journal(Protocol):
+    """The durable store, as seen from the event loop."""
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a transaction; returns after the commit. StoreError: nothing happened."""
+
+    async def read(self, work: Callable[[Reader], T]) -> T:
+        """Run `work` on a read-only view, beside the writer."""
+
+    def later(self, work: Callable[[Transaction], object]) -> None:
+        """Run `work` with the next commit, or alone after a second; may be lost by a crash."""
+
+    def on_outbox(self, callback: Callable[[list[OutboxRow]], None]) -> None:
+        """Tell `callback`, on the loop and after the commit, which rows were added."""
+
+    async def outbox_after(self, seq: int, limit: int) -> list[OutboxRow]:
+        """Unpublished rows beyond `seq`, in order."""
+
+    def outbox_done(self, seqs: Sequence[int]) -> None:
+        """These were published; recorded lazily, so a crash may publish them once more."""

@@ -1,0 +1,157 @@
+"""Orders in memory, by lane and rank: a bounded window on what the journal holds. Pure, owned by the loop."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from sms_bridge.core.lanes import lanes_for
+from sms_bridge.core.model import ClaimantView, Order
+
+# How many orders that a modem must not take yet are passed over in one look.
+SCAN = 200
+
+Key = tuple[int, int]
+
+
+@dataclass(slots=True)
+class Entry:
+    """An order in memory."""
+
+    order: Order
+    pending: tuple[int, ...] | None = None  # the parts to send; None: all
+    claimed: bool = False
+    not_before: float = 0.0  # loop time
+    blocked: dict[str, float] = field(default_factory=dict)  # modem -> loop time until which it may not
+
+
+@dataclass(slots=True)
+class Lane:
+    """The ready orders of one lane. What lies beyond `boundary` is in the journal only."""
+
+    name: str
+    heap: list[Key] = field(default_factory=list)
+    boundary: Key | None = (-(2**31), 0)  # None: all of the lane is in memory
+    loading: bool = False
+    missed: bool = False  # an order was left to the journal while a load was under way
+
+    def covers(self, key: Key) -> bool:
+        """Whether an order of this rank belongs into memory now."""
+        return self.boundary is None or key <= self.boundary
+
+
+class OrderQueue:
+    """Lanes and their entries."""
+
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self._lanes: dict[str, Lane] = {}
+        self.entries: dict[int, Entry] = {}
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def lane(self, name: str) -> Lane:
+        found = self._lanes.get(name)
+        if found is None:
+            found = self._lanes[name] = Lane(name)
+        return found
+
+    def lanes(self, modem: ClaimantView) -> Iterator[Lane]:
+        for name in lanes_for(modem):
+            yield self.lane(name)
+
+    def offer(self, order: Order) -> bool:
+        """Take up a newly ready order, or leave it to the journal when its turn is far off."""
+        lane = self.lane(order.lane)
+        if order.seq in self.entries:
+            return False
+        if not lane.covers(order.key):
+            lane.missed = True
+            return False
+        self.push(Entry(order))
+        return True
+
+    def push(self, entry: Entry) -> None:
+        """Put an entry into its order's lane."""
+        entry.claimed = False
+        self.entries[entry.order.seq] = entry
+        lane = self.lane(entry.order.lane)
+        heapq.heappush(lane.heap, entry.order.key)
+        if len(lane.heap) > 2 * self._window and not lane.loading:
+            self._shorten(lane)
+
+    def loaded(self, lane: Lane, entries: Iterable[Entry], exhausted: bool) -> None:
+        """The journal's next orders of `lane`, in their order."""
+        last: Key | None = None
+        for entry in entries:
+            last = entry.order.key
+            if entry.order.seq not in self.entries:
+                self.push(entry)
+        if exhausted and not lane.missed:
+            lane.boundary = None
+        elif last is not None:
+            lane.boundary = last
+        lane.missed = False
+        lane.loading = False
+        if len(lane.heap) > 2 * self._window:
+            self._shorten(lane)
+
+    def wants_more(self, lane: Lane) -> bool:
+        return not lane.loading and lane.boundary is not None and len(lane.heap) <= self._window // 2
+
+    def first(self, modem: ClaimantView, now: float) -> Entry | None:
+        """The order that `modem` should send next; the rest of a half-sent message goes before all else."""
+        bound, own, common = (self._first(lane, modem.name, now) for lane in self.lanes(modem))
+        if bound is not None:
+            return bound
+        if own is None or common is None:
+            return own or common
+        return min(own, common, key=lambda entry: entry.order.key)
+
+    def take(self, entry: Entry) -> None:
+        """Mark as claimed; its key is dropped from the heap in passing."""
+        entry.claimed = True
+        lane = self.lane(entry.order.lane)
+        if lane.heap and lane.heap[0] == entry.order.key:
+            heapq.heappop(lane.heap)
+
+    def drop(self, seq: int) -> Entry | None:
+        return self.entries.pop(seq, None)
+
+    def _first(self, lane: Lane, modem: str, now: float) -> Entry | None:
+        heap = lane.heap
+        passed: list[Key] = []
+        found = None
+        while heap and len(passed) < SCAN:
+            entry = self.entries.get(heap[0][1])
+            if entry is None or entry.claimed or entry.order.lane != lane.name:
+                heapq.heappop(heap)
+                continue
+            if entry.not_before <= now and entry.blocked.get(modem, 0.0) <= now:
+                found = entry
+                break
+            passed.append(heapq.heappop(heap))
+        for key in passed:
+            heapq.heappush(heap, key)
+        return found
+
+    def _shorten(self, lane: Lane) -> None:
+        """Give the far end of a long lane back to the journal."""
+        live = sorted(
+            key
+            for key in set(lane.heap)
+            if (entry := self.entries.get(key[1])) is not None and not entry.claimed and entry.order.lane == lane.name
+        )
+        keep, rest = live[: self._window], live[self._window :]
+        for key in rest:
+            entry = self.entries[key[1]]
+            if entry.not_before or entry.blocked:
+                keep.append(key)  # what it waits for is known here only
+            else:
+                del self.entries[key[1]]
+        lane.heap = keep
+        heapq.heapify(lane.heap)
+        if rest and (lane.boundary is None or lane.boundary > live[self._window - 1]):
+            lane.boundary = live[self._window - 1]

@@ -1,0 +1,285 @@
+"""The core's face to the edges: orders in, received messages in, timers, questions."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hardware.types import ReceivedPdu
+from sms_bridge.core import inbound, sending, submission
+from sms_bridge.core.clock import Clock, SystemClock, rfc3339
+from sms_bridge.core.dispatcher import Dispatcher
+from sms_bridge.core.events import event_json, rejection_event, status_json
+from sms_bridge.core.model import (
+    Accepted,
+    Attempt,
+    Order,
+    OutboxKind,
+    Rejected,
+    Rejection,
+    SendRequest,
+    StatusError,
+)
+from sms_bridge.core.moves import move, status_of
+from sms_bridge.core.numbers import ContactBook, DictContactBook
+from sms_bridge.core.ports import Journal, Reader, Transaction
+from sms_bridge.core.settings import DAY, CoreSettings
+from sms_bridge.core.states import POSSIBLY_SENT, OrderState, Stage
+
+log = logging.getLogger(__name__)
+
+TICK_LIMIT = 200  # rows that one tick works on; the next goes on
+RECHECK = 30.0  # seconds after which due times are looked up whatever is thought to be known
+PURGE_EVERY = 60.0  # seconds
+PURGE_LIMIT = 200  # rows of each table in one go
+
+
+@dataclass(frozen=True, slots=True)
+class Cutoffs:
+    """See `core.ports.PurgeCutoffs`."""
+
+    orders: int
+    inbound: int
+    quarantine: int
+    orphans: int
+    outbox: int
+
+
+class Service:
+    """Everything that MQTT, the shell and the modems ask of the core."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        dispatcher: Dispatcher,
+        settings: CoreSettings | None = None,
+        clock: Clock | None = None,
+        *,
+        contacts: ContactBook | None = None,
+        knows_modem: Callable[[str], bool] = lambda name: True,
+        own_number: Callable[[str], str | None] = lambda modem: None,
+    ) -> None:
+        self._journal = journal
+        self._dispatcher = dispatcher
+        self._settings = settings or CoreSettings()
+        self._clock = clock or SystemClock()
+        self._book = contacts or DictContactBook(
+            self._settings.contacts, self._settings.groups, self._settings.default_region
+        )
+        self._knows_modem = knows_modem
+        self._own_number = own_number
+        self._next_due = 0  # UTC ms; nothing falls due before
+        self._checked = -RECHECK
+        self._purged = 0.0
+
+    async def start(self) -> None:
+        """Put in order what the last process left; before the first claim. StoreError: try again."""
+        now, settings = self._clock.now(), self._settings
+        orders = await self._journal.write(lambda tx: _recover(tx, now, settings))
+        if orders:
+            log.warning("%d orders were being sent when the bridge ended", orders)
+
+    async def submit(self, batch: Sequence[SendRequest]) -> list[Accepted | Rejected]:
+        """Check and commit a batch of orders in one go; statuses are in the outbox when this returns.
+
+        StoreError: nothing was committed, so nothing may be acknowledged.
+        """
+        now = self._clock.now()
+        prepared = [
+            submission.prepare(request, now, self._settings, self._book, self._knows_modem) for request in batch
+        ]
+        results = await self._journal.write(lambda tx: submission.store(tx, prepared, now))
+        ready = []
+        for item in prepared:
+            for order in item.orders:
+                if not order.seq:
+                    break  # known before
+                if order.stage is Stage.READY:
+                    ready.append(order)
+                self._note_due(order.send_at, order.deadline)
+        if ready:
+            self._dispatcher.offer(ready)
+        return results
+
+    async def reject(self, rejection: Rejection) -> None:
+        """Publish a `rejected` status for input that never became a request."""
+        payload = status_json(rejection_event(rejection, self._clock.now()))
+        await self._journal.write(lambda tx: tx.emit(OutboxKind.STATUS, payload))
+
+    async def receive(self, batch: list[ReceivedPdu]) -> None:
+        """Commit what modems received: messages, reports, what cannot be understood. StoreError: nothing was."""
+        if not batch:
+            return
+        items = [inbound.prepare(pdu, self._settings, self._book, self._own_number(pdu.modem)) for pdu in batch]
+        now, settings = self._clock.now(), self._settings
+        due = await self._journal.write(lambda tx: inbound.store(tx, items, now, settings))
+        self._note_due(due)
+
+    async def store(self, batch: list[ReceivedPdu]) -> None:
+        """The modems' `InboundSink`."""
+        await self.receive(batch)
+
+    async def cancel(self, id: str) -> list[dict[str, Any]]:
+        """Cancel what has not been begun of this id; the statuses after that. Empty: no such id."""
+        now = self._clock.now()
+        orders, cancelled = await self._journal.write(lambda tx: _cancel(tx, id, now))
+        self._dispatcher.forget(cancelled)
+        return [_status_dict(order) for order in orders]
+
+    async def resend(self, id: str) -> int:
+        """A person decides that orders of unknown fate be sent once more; returns how many will be."""
+        now = self._clock.now()
+        orders = await self._journal.write(lambda tx: _resend(tx, id, now))
+        for order in orders:
+            self._dispatcher.reconsider(order, None)
+        return len(orders)
+
+    async def get(self, id: str) -> list[dict[str, Any]]:
+        """The statuses of all orders of this id, with every attempt. Empty: no such id."""
+        return await self._journal.read(lambda reader: _details(reader, id))
+
+    async def inbox(self, limit: int = 50, before: int | None = None) -> list[str]:
+        """Received messages as JSON texts, newest first."""
+        return await self._journal.read(lambda reader: [s.payload for s in reader.inbox(limit, before)])
+
+    async def event(self, name: str, **data: Any) -> None:
+        """Put a line for `sms/bridge/event` into the outbox, durably."""
+        payload = event_json(name, self._clock.now(), data)
+        await self._journal.write(lambda tx: tx.emit(OutboxKind.EVENT, payload))
+
+    async def tick(self) -> None:
+        """Do what has fallen due; cheap when nothing has. Call it about once a second."""
+        monotonic, now = self._clock.monotonic(), self._clock.now()
+        if now >= self._next_due or monotonic - self._checked >= RECHECK:
+            await self._run_due(now)
+            self._checked = monotonic
+        if monotonic - self._purged >= PURGE_EVERY:
+            self._purged = monotonic
+            self._purge(now)
+
+    async def _run_due(self, now: int) -> None:
+        due = await self._journal.read(lambda reader: reader.next_due())
+        if due is not None and due <= now:
+            settings, book, own = self._settings, self._book, self._own_number
+            ready, over = await self._journal.write(lambda tx: _due(tx, now, settings, book, own))
+            self._dispatcher.forget(over)
+            self._dispatcher.offer(ready)
+            due = await self._journal.read(lambda reader: reader.next_due())
+        self._next_due = due if due is not None else 2**62
+
+    def _purge(self, now: int) -> None:
+        s = self._settings
+        cutoffs = Cutoffs(
+            orders=_ago(now, s.retention_days),
+            inbound=_ago(now, s.retention_days),
+            quarantine=_ago(now, s.quarantine_days),
+            orphans=_ago(now, s.report_days),
+            outbox=_ago(now, s.outbox_days),
+        )
+
+        def purge(tx: Transaction) -> None:
+            # A full batch says that there is more: go on with the next commits, not in this one.
+            if tx.purge(cutoffs, PURGE_LIMIT) >= PURGE_LIMIT:
+                self._purged = 0.0
+
+        self._journal.later(purge)
+
+    def _note_due(self, *times: int | None) -> None:
+        for time in times:
+            if time is not None and time < self._next_due:
+                self._next_due = time
+
+
+def _ago(now: int, days: float) -> int:
+    return now - int(days * DAY * 1000)
+
+
+def _recover(tx: Transaction, now: int, settings: CoreSettings) -> int:
+    orders = sending.recover(tx, now, settings)
+    if orders:
+        tx.emit(OutboxKind.EVENT, event_json("recovery", now, {"orders": orders}))
+    return orders
+
+
+def _due(
+    tx: Transaction,
+    now: int,
+    settings: CoreSettings,
+    book: ContactBook,
+    own_number: Callable[[str], str | None],
+) -> tuple[list[Order], list[int]]:
+    """Orders that became ready, and those that ended."""
+    ready: list[Order] = []
+    over: list[int] = []
+    for order in tx.orders_due(now, TICK_LIMIT):
+        if order.deadline is not None and order.deadline <= now:
+            sending.finalise(tx, order, now, sending.EXPIRED)
+        elif order.bound_until is not None and order.bound_until <= now:
+            sending.finalise(tx, order, now, sending.INCOMPLETE)
+        elif order.stage is Stage.HELD:
+            order.stage = Stage.READY
+            tx.emit(OutboxKind.STATUS, status_json(move(order, OrderState.QUEUED, now)))
+            tx.save_order(order)
+            ready.append(order)
+            continue
+        over.append(order.seq)
+    inbound.expire(tx, now, settings, book, own_number, TICK_LIMIT)
+    return ready, over
+
+
+def _cancel(tx: Transaction, id: str, now: int) -> tuple[list[Order], list[int]]:
+    orders = tx.orders_of(id)
+    cancelled = []
+    for order in orders:
+        if order.stage not in (Stage.HELD, Stage.READY) or order.state is OrderState.UNKNOWN:
+            continue
+        if order.attempt > 1 and any(a.state in POSSIBLY_SENT for a in tx.attempts(order.seq)):
+            continue
+        order.stage = Stage.DONE
+        error = StatusError("cancelled", "cancelled on request")
+        tx.emit(OutboxKind.STATUS, status_json(move(order, OrderState.CANCELLED, now, error)))
+        tx.save_order(order)
+        cancelled.append(order.seq)
+    return orders, cancelled
+
+
+def _resend(tx: Transaction, id: str, now: int) -> list[Order]:
+    orders = [o for o in tx.orders_of(id) if o.state is OrderState.UNKNOWN and o.stage is Stage.DONE]
+    for order in orders:
+        order.generation += 1
+        order.resends = 0
+        order.attempt += 1
+        order.failures = 0
+        order.deadline = None if order.deadline is not None and order.deadline <= now else order.deadline
+        order.stage = Stage.READY
+        tx.save_order(order)
+    return orders
+
+
+def _details(reader: Reader, id: str) -> list[dict[str, Any]]:
+    return [
+        {**_status_dict(order), "attempts": [_attempt_dict(a) for a in reader.attempts(order.seq)]}
+        for order in reader.orders_of(id)
+    ]
+
+
+def _status_dict(order: Order) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(status_json(status_of(order)))
+    return result
+
+
+def _attempt_dict(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "part": attempt.part + 1,
+        "attempt": attempt.attempt,
+        "state": attempt.state.value,
+        "modem": attempt.modem,
+        "began_at": rfc3339(attempt.began_at),
+        "ended_at": rfc3339(attempt.ended_at) if attempt.ended_at is not None else None,
+        "mr": attempt.mr,
+        "error": attempt.error_code,
+        "report_status": attempt.report_status,
+    }

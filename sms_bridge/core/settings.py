@@ -1,0 +1,30 @@
+"""The core's settings, with defaults that need no configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class CoreSettings:
+    default_region: str | None = None  # ISO 3166 code that completes national numbers
+    contacts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    max_parts: int = 255
+    max_recipients: int = 1000
+    max_attempts: int = 5  # of one order, refusals and transient errors together
+    retry_base: float = 5.0  # seconds before the second attempt, doubled for each further one
+    retry_cap: float = 300.0  # seconds, the longest wait between attempts
+    bound_wait: float = 600.0  # seconds the rest of a half-sent message waits for its SIM (domain B8)
+    reassembly_timeout: float = 3600.0  # seconds without a further part before `partial` is published
+    reassembly_gap: float = 24 * 3600.0  # a part that is this much older or newer is of another message (E4.3)
+    dedupe_window: float = 72 * 3600.0  # seconds in which a received PDU is recognised (E4.1)
+    retention_days: float = 30  # finished orders, received messages
+    quarantine_days: float = 90
+    outbox_days: float = 30  # what could not be published for so long is dropped
+    report_days: float = 7  # how long a status report is waited for, and an orphan kept (A7.2)
+    window: int = 2000  # orders held in memory for each lane

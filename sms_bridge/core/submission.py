@@ -1,0 +1,291 @@
+"""From a request to orders: what is checked before anything is stored, and the transaction that stores it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from hardware.pdu import PduError, SubmitRequest, encode, estimate
+from sms_bridge.core import ulid
+from sms_bridge.core.clock import to_ms
+from sms_bridge.core.errors import NumberError
+from sms_bridge.core.events import is_writable, rejection_event, status_json, to_json
+from sms_bridge.core.lanes import lane_of
+from sms_bridge.core.model import AUTO, Accepted, Order, OutboxKind, Rejected, Rejection, SendRequest
+from sms_bridge.core.moves import status_of
+from sms_bridge.core.numbers import ContactBook, expand
+from sms_bridge.core.ports import Transaction
+from sms_bridge.core.settings import CoreSettings
+from sms_bridge.core.states import OrderState, Stage
+from sms_bridge.core.translit import transliterate
+
+MAX_ID = 200  # characters; an id is a name, not a document
+_GSM_PART = 160  # no part holds more characters, so longer texts need no counting
+_MAX_VALIDITY = 63 * 7 * 86_400  # seconds; TS 23.040 9.2.3.12.1 knows no more
+# Characters of one septet each: such a text needs no counting as long as it fits into one part.
+_PLAIN = re.compile(r"[A-Za-z0-9 \r\n@$!\"#%&'()*+,\-./:;<=>?_]{1,160}")
+_ROUTES = frozenset({AUTO, "modem"})
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A checked request: what to store and what to say."""
+
+    request: SendRequest
+    id: str
+    fingerprint: bytes
+    orders: list[Order] = field(default_factory=list)
+    statuses: list[str] = field(default_factory=list)
+    rejections: list[Rejection] = field(default_factory=list)
+
+
+class _Refused(Exception):
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+def prepare(
+    request: SendRequest, now: int, settings: CoreSettings, book: ContactBook, knows_modem: Callable[[str], bool]
+) -> Prepared:
+    """Check `request` and make its orders; never raises for what the request contains."""
+    prepared = Prepared(request, request.id or ulid.new(now), b"")
+    try:
+        _check_id(request)
+        text, parts, encoding = _check_content(request, settings)
+        _check_target(request, settings, knows_modem)
+    except _Refused as refused:
+        prepared.id = prepared.id if is_writable(prepared.id) else ascii(prepared.id[:MAX_ID])
+        prepared.rejections.append(_rejection(prepared, refused.code, refused.text, _sole(request)))
+        return prepared
+    prepared.fingerprint = fingerprint(request)
+    transaction = "null" if request.transaction is None else to_json(request.transaction)
+    for recipient in _recipients(prepared, settings, book):
+        order = _order(prepared, recipient, now, text, parts, encoding, transaction)
+        prepared.orders.append(order)
+        prepared.statuses.append(status_json(status_of(order)))
+    return prepared
+
+
+def fingerprint(request: SendRequest) -> bytes:
+    """What makes two requests the same message: whom, what and when, not how urgently or until when.
+
+    A deadline must not count: a broker lowers the message expiry each time it delivers again.
+    """
+    what = (
+        *request.to,
+        "\x1e",
+        request.text or "",
+        request.data.hex() if request.data is not None else "",
+        str(request.port),
+        request.modem,
+        request.route,
+        request.encoding,
+        "f" if request.flash else "",
+        request.send_at.isoformat() if request.send_at else "",
+    )
+    return hashlib.blake2b("\x1f".join(what).encode("utf-8", "surrogatepass"), digest_size=12).digest()
+
+
+def store(tx: Transaction, batch: Sequence[Prepared], now: int) -> list[Accepted | Rejected]:
+    """Commit a batch: new orders, repeats, conflicts and rejections, each with its statuses."""
+    fresh: dict[str, Prepared] = {}
+    orders: list[Order] = []
+    results: list[Accepted | Rejected] = []
+    stored = tx.known_ids([p.id for p in batch if p.request.id is not None and p.fingerprint])
+    for prepared in batch:
+        known = _known(tx, prepared, fresh, stored)
+        if known:
+            results.append(_again(tx, prepared, known, now))
+            continue
+        for status in prepared.statuses:
+            tx.emit(OutboxKind.STATUS, status)
+        _reject_all(tx, prepared.rejections, now)
+        if prepared.orders:
+            fresh[prepared.id] = prepared
+            orders += prepared.orders
+            results.append(Accepted(prepared.id, len(prepared.orders), rejections=prepared.rejections))
+        else:
+            results.append(Rejected(prepared.id, prepared.rejections))
+    if orders:
+        tx.add_orders(orders)
+        keys = [
+            (p.request.delivery_key, p.orders[0].seq)
+            for p in fresh.values()
+            if p.request.delivery_key is not None and p.request.id is None
+        ]
+        if keys:
+            tx.add_delivery_keys(keys)
+    return results
+
+
+def _known(tx: Transaction, prepared: Prepared, fresh: dict[str, Prepared], stored: set[str]) -> list[Order]:
+    """The orders that this request made before."""
+    request = prepared.request
+    if request.id is not None:
+        if not prepared.fingerprint:
+            return []  # refused as a whole: says nothing about what has this id
+        earlier = fresh.get(prepared.id)
+        if earlier is not None:
+            return earlier.orders
+        return tx.orders_of(prepared.id) if prepared.id in stored else []
+    if request.redelivered and request.delivery_key is not None and prepared.orders:
+        id = tx.id_of_delivery(request.delivery_key)
+        if id is not None:
+            return tx.orders_of(id)
+    return []
+
+
+def _again(tx: Transaction, prepared: Prepared, known: list[Order], now: int) -> Accepted | Rejected:
+    if prepared.request.id is not None and known[0].fingerprint != prepared.fingerprint:
+        conflict = _rejection(
+            prepared,
+            "conflict",
+            f"the id '{prepared.id}' was used before for another message: choose a new id",
+            _sole(prepared.request),
+        )
+        _reject_all(tx, [conflict], now)
+        return Rejected(prepared.id, [conflict])
+    for order in known:
+        tx.emit(OutboxKind.STATUS, status_json(status_of(order)))
+    _reject_all(tx, prepared.rejections, now)
+    return Accepted(known[0].id, 0, repeated=True, rejections=prepared.rejections)
+
+
+def _reject_all(tx: Transaction, rejections: Sequence[Rejection], now: int) -> None:
+    for rejection in rejections:
+        tx.emit(OutboxKind.STATUS, status_json(rejection_event(rejection, now)))
+
+
+def _check_id(request: SendRequest) -> None:
+    if request.id is None:
+        return
+    if not request.id or len(request.id) > MAX_ID or not is_writable(request.id):
+        raise _Refused("invalid_id", f"an id has 1 to {MAX_ID} characters")
+
+
+def _check_content(request: SendRequest, settings: CoreSettings) -> tuple[str | None, int, str]:
+    """The text as it will be sent, its number of parts and its encoding."""
+    if request.data is not None:
+        return None, *_count_data(request, settings)
+    text = request.text
+    if not text:
+        raise _Refused("empty_text", "there is no text to send")
+    if request.port is None and request.encoding in (AUTO, "gsm7") and _PLAIN.fullmatch(text):
+        return text, 1, "gsm7"
+    if len(text) > settings.max_parts * _GSM_PART:
+        raise _too_long(len(text), settings)
+    if not text.isascii() and not is_writable(text):
+        raise _Refused("invalid_text", "the text contains half of a surrogate pair, which no encoding can carry")
+    try:
+        counted = estimate(text, encoding=request.encoding, port=request.port)
+        if request.transliterate and counted.encoding == "ucs2" and request.encoding != "ucs2":
+            text = transliterate(text, counted.ucs2_characters)
+            counted = estimate(text, encoding=request.encoding, port=request.port)
+    except (PduError, ValueError) as error:
+        raise _Refused("not_encodable", f"the text cannot be encoded: {error}") from error
+    if counted.segments > settings.max_parts:
+        raise _too_long(len(text), settings)
+    return text, counted.segments, counted.encoding
+
+
+def _count_data(request: SendRequest, settings: CoreSettings) -> tuple[int, str]:
+    if not request.data:
+        raise _Refused("empty_text", "there is no data to send")
+    if len(request.data) > settings.max_parts * 140:
+        raise _Refused("too_long", f"{len(request.data)} octets do not fit into {settings.max_parts} parts")
+    try:
+        encoded = encode(SubmitRequest(number="+10000000", data=request.data, port=request.port))
+    except (PduError, ValueError) as error:
+        raise _Refused("not_encodable", f"the data cannot be encoded: {error}") from error
+    if encoded.segments > settings.max_parts:
+        raise _Refused("too_long", f"{len(request.data)} octets do not fit into {settings.max_parts} parts")
+    return encoded.segments, encoded.encoding
+
+
+def _too_long(length: int, settings: CoreSettings) -> _Refused:
+    return _Refused("too_long", f"{length} characters do not fit into {settings.max_parts} parts")
+
+
+def _check_target(request: SendRequest, settings: CoreSettings, knows_modem: Callable[[str], bool]) -> None:
+    if not request.to:
+        raise _Refused("no_recipient", "there is no recipient: set `to`")
+    if len(request.to) > settings.max_recipients:
+        raise _Refused("too_many_recipients", f"an order takes at most {settings.max_recipients} recipients")
+    if request.modem != AUTO and not knows_modem(request.modem):
+        raise _Refused("unknown_modem", f"there is no modem {request.modem[:40]!a}")
+    if request.route not in _ROUTES:
+        raise _Refused("unknown_route", f"there is no route {request.route[:40]!a}")
+
+
+def _recipients(prepared: Prepared, settings: CoreSettings, book: ContactBook) -> list[str]:
+    """Each recipient once, in E.164; those that are none become rejections."""
+    to = prepared.request.to
+    found: dict[str, None] = {}
+    for typed in to:
+        try:
+            found.update(dict.fromkeys(expand(typed, settings.default_region, book)))
+        except NumberError as error:
+            shown = typed if is_writable(typed) else ascii(typed)
+            prepared.rejections.append(_rejection(prepared, error.code, str(error), shown[:MAX_ID]))
+    if len(found) > settings.max_recipients:
+        text = f"an order takes at most {settings.max_recipients} recipients, groups counted out"
+        prepared.rejections.append(_rejection(prepared, "too_many_recipients", text, None))
+        return []
+    return list(found)
+
+
+def _order(
+    prepared: Prepared, to: str, now: int, text: str | None, parts: int, encoding: str, transaction: str
+) -> Order:
+    request = prepared.request
+    send_at = to_ms(request.send_at) if request.send_at else None
+    deadline = to_ms(request.deadline) if request.deadline else None
+    state, stage = OrderState.QUEUED, Stage.READY
+    if deadline is not None and deadline <= max(now, send_at or 0):
+        state, stage = OrderState.EXPIRED, Stage.DONE
+    elif send_at is not None and send_at > now:
+        state, stage = OrderState.SCHEDULED, Stage.HELD
+    return Order(
+        seq=0,
+        id=prepared.id,
+        to=to,
+        state=state,
+        stage=stage,
+        lane=lane_of(request.modem),
+        precedence=-max(-128, min(127, request.priority)),
+        fingerprint=prepared.fingerprint,
+        text=text,
+        data=request.data,
+        port=request.port,
+        modem_wanted=request.modem,
+        route_wanted=request.route,
+        flash=request.flash,
+        validity=max(0, min(request.validity or 0, _MAX_VALIDITY)),
+        send_at=send_at,
+        deadline=deadline,
+        delivery_report=request.delivery_report,
+        on_unknown=request.on_unknown,
+        encoding_wanted=request.encoding,
+        transaction=transaction,
+        source=request.source,
+        accepted_at=now,
+        parts=parts,
+        encoding=encoding,
+        state_at=now,
+    )
+
+
+def _rejection(prepared: Prepared, code: str, text: str, to: str | None) -> Rejection:
+    return Rejection(code, text, prepared.id, to, prepared.request.transaction)
+
+
+def _sole(request: SendRequest) -> str | None:
+    """The recipient of a request that has just one, as it may be shown."""
+    if len(request.to) != 1:
+        return None
+    typed = request.to[0][:MAX_ID]
+    return typed if is_writable(typed) else ascii(typed)

@@ -1,0 +1,118 @@
+"""The whole MQTT room as one object for the composition root: built, started and stopped in the right order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from paho.mqtt.properties import Properties
+
+from sms_bridge.mqtt.client import Delivery
+from sms_bridge.mqtt.connection import Connection
+from sms_bridge.mqtt.intake import Intake, SubmitPort
+from sms_bridge.mqtt.link import Link
+from sms_bridge.mqtt.logtopic import MqttLogHandler
+from sms_bridge.mqtt.publisher import OutboxPort, Publisher
+from sms_bridge.mqtt.requests import Handler, Requests
+from sms_bridge.mqtt.settings import MqttSettings
+from sms_bridge.mqtt.states import StateTopics
+from sms_bridge.mqtt.topics import Kind
+
+log = logging.getLogger(__name__)
+
+EPOCH_FILE = "mqtt-session"
+
+
+class Mqtt:
+    """Orders in, statuses and messages out, retained states, requests: over one persistent session."""
+
+    def __init__(
+        self,
+        settings: MqttSettings,
+        *,
+        service: SubmitPort,
+        journal: OutboxPort,
+        data: Path,
+        handlers: Mapping[str, Handler] | None = None,
+        queue_of: Callable[[str], int | None] = lambda _: None,
+        on_problem: Callable[[str, str], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.link = Link(settings, on_message=self._message, on_problem=on_problem)
+        self.topics = self.link.topics
+        self.intake = Intake(
+            service, self.topics, epoch_file=data / EPOCH_FILE, drop=self.link.drop, respond=self._respond
+        )
+        self.publisher = Publisher(
+            journal,
+            self.topics,
+            kick=self.link.kick,
+            flooded=lambda: self.intake.flooded,
+            publish_last=settings.publish_last,
+        )
+        self.states = StateTopics(self.topics, kick=self.link.kick, queue_of=queue_of)
+        self.requests = Requests(self.topics, handlers or {}, self._respond)
+        for listener in (self.intake, self.publisher, self.states):
+            self.link.attach(listener)
+        self.link.add_source(self.states)
+        self.link.add_source(self.publisher)
+        self._log_handler: MqttLogHandler | None = None
+
+    async def start(self) -> None:
+        """Begin; does not wait for the broker. The journal must be open."""
+        await self.publisher.start()
+        await self.intake.start()
+        await self.link.start()
+
+    async def stop_intake(self) -> None:
+        """First step of an orderly end: no further order is taken; those not acknowledged come again next time."""
+        await self.intake.stop()
+        await self.requests.stop()
+
+    async def stop(self, deadline: float = 5.0) -> None:
+        """Last step: publish what is left, as far as `deadline` seconds allow, then say good-bye."""
+        await self.stop_intake()
+        self.detach_log()
+        self.states.close()
+        if self.link.connected:
+            await self.publisher.stop(deadline * 0.7)
+        else:
+            await self.publisher.stop()
+        await self.link.stop(deadline * 0.3)
+
+    def attach_log(self, logger: logging.Logger, level: int = logging.INFO) -> None:
+        """Publish what `logger` says on `sms/bridge/logging`; call it on the loop."""
+        if self._log_handler is None:
+            self._log_handler = MqttLogHandler(self._publish_log, asyncio.get_running_loop(), level)
+            logger.addHandler(self._log_handler)
+            self._logger = logger
+
+    def detach_log(self) -> None:
+        if self._log_handler is not None:
+            self._logger.removeHandler(self._log_handler)
+            self._log_handler = None
+
+    def _message(self, connection: Connection, message: Delivery) -> None:
+        try:
+            parsed = self.topics.parse(message.topic.decode())
+        except UnicodeDecodeError:
+            connection.ack(message.mid, message.qos)
+            log.warning("a message on a topic that is not UTF-8 was dropped")
+            return
+        if parsed.kind is not Kind.REQUEST:
+            self.intake.message(connection, message, parsed)
+            return
+        then = self.requests.accept(parsed.argument, message)
+        self.intake.passing(connection, message, then or _nothing)
+
+    def _respond(self, topic: str, payload: bytes, properties: Properties | None) -> None:
+        self.link.send(topic, payload, properties=properties)
+
+    def _publish_log(self, text: str) -> None:
+        self.link.send(self.topics.logging, text, qos=0)
+
+
+def _nothing() -> None:
+    """A retained request is acknowledged, and that is all."""

@@ -1,0 +1,143 @@
+"""One modem's worker: takes the next order, hands it over part by part, has every step committed.
+
+The next part is claimed and encoded while the modem works, and one transaction holds both "that was sent" and "this
+is being sent" (docs/adr/0002): the journal costs one commit a part, which runs beside the wait for the prompt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from hardware.modem import Modem
+from hardware.types import SendOutcome, SendResult
+from sms_bridge.core.dispatcher import Dispatcher
+from sms_bridge.core.errors import StoreError
+from sms_bridge.core.model import ClaimantView, Finished, Job, JobPart
+
+log = logging.getLogger(__name__)
+
+STORE_RETRY = 2.0  # s between attempts to record an outcome while the disk is full or read-only
+
+
+class ModemRoute:
+    """Feeds one modem from the dispatcher for the life of the process."""
+
+    def __init__(self, modem: Modem, dispatcher: Dispatcher) -> None:
+        self._modem = modem
+        self._dispatcher = dispatcher
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._idle = False
+
+    def start(self) -> None:
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name=f"route-{self._modem.status.name}")
+
+    async def stop(self, grace: float) -> None:
+        """Claim nothing more; a message under way may end within `grace` seconds, and its outcome is recorded."""
+        self._stopping = True
+        task, self._task = self._task, None
+        if task is None:
+            return
+        if self._idle:
+            task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=grace)
+        if not done:
+            log.warning("%s: the send under way did not end in time; it stands as unknown", self._modem.status.name)
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    @staticmethod
+    async def record_late(dispatcher: Dispatcher, token: object, result: SendResult) -> None:
+        """What became known of a send that stands as unknown; `token` is what `send_part` was given."""
+        match token:
+            case (Job() as job, int() as index):
+                await _record(dispatcher, Finished(job, index, result))
+
+    async def _run(self) -> None:
+        unrecorded: Finished | None = None
+        while True:
+            job = self._next()
+            if job is not None:
+                unrecorded = await self._work(job, unrecorded)
+            elif unrecorded is not None:
+                await _record(self._dispatcher, unrecorded)
+                unrecorded = None
+            elif self._stopping:
+                return
+            else:
+                await self._wait_for_work()
+
+    def _next(self) -> Job | None:
+        if self._stopping or not self._modem.can_send:
+            return None
+        return self._dispatcher.try_claim(self._view())
+
+    async def _wait_for_work(self) -> None:
+        """Sleeps, cancelled by `stop`, until there may be something to do for a modem that can do it."""
+        self._idle = True
+        try:
+            await self._modem.wait_ready()
+            job = await self._dispatcher.claim(self._view())
+        finally:
+            self._idle = False
+        # Back into its place in the queue: the modem may have gone meanwhile, and `_next` asks for it again at once.
+        self._dispatcher.release(job)
+
+    async def _work(self, job: Job, unrecorded: Finished | None) -> Finished | None:
+        """Hand over the parts of `job`; returns the outcome that is not recorded yet."""
+        part = job.after(None)
+        while part is not None:
+            try:
+                written, unrecorded = await self._send(job, part, unrecorded)
+            except StoreError as error:
+                log.error("%s: nothing more is sent: %s", self._modem.status.name, error)
+                self._dispatcher.release(job)
+                await asyncio.sleep(STORE_RETRY)
+                return unrecorded
+            if not written:
+                return unrecorded
+            part = job.after(unrecorded)
+        return unrecorded
+
+    async def _send(self, job: Job, part: JobPart, before: Finished | None) -> tuple[bool, Finished | None]:
+        """(whether `part` was begun, the outcome to record next). StoreError: nothing was committed."""
+        begin: asyncio.Task[bool] | None = None
+
+        async def authorise() -> bool:
+            nonlocal begin
+            # A task of its own: what the modem does meanwhile must not cut a commit off in the middle.
+            begin = asyncio.create_task(self._dispatcher.begin(job, part.index, before))
+            return await asyncio.shield(begin)
+
+        try:
+            result = await self._modem.send_part(part.pdu, part.length, authorise, token=(job, part.index))
+        finally:
+            if begin is not None:
+                await asyncio.wait({begin})
+        if begin is None:  # the modem was lost before it was asked
+            self._dispatcher.release(job)
+            return False, before
+        if not begin.result():
+            return False, None  # cancelled or expired; the same transaction recorded `before`
+        if result.outcome is not SendOutcome.SENT and result.error is not None:
+            log.info("%s: %s: %s", self._modem.status.name, result.outcome, result.error.code)
+        return True, Finished(job, part.index, result)
+
+    def _view(self) -> ClaimantView:
+        status = self._modem.status
+        return ClaimantView(status.name, status.iccid, status.imei)
+
+
+async def _record(dispatcher: Dispatcher, finished: Finished) -> None:
+    """Commit an outcome alone, however long the disk refuses: it must not be forgotten."""
+    while True:
+        try:
+            await dispatcher.finish(finished)
+            return
+        except StoreError as error:
+            log.error("%s: an outcome waits to be recorded: %s", finished.job.modem, error)
+            await asyncio.sleep(STORE_RETRY)

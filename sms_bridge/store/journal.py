@@ -1,0 +1,200 @@
+"""The journal: SQLite behind an asyncio face. Store first, then acknowledge."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from sms_bridge.core.clock import Clock, SystemClock
+from sms_bridge.core.errors import StoreError, StoreRefused
+from sms_bridge.core.model import OutboxRow
+from sms_bridge.core.ports import Reader, Transaction
+from sms_bridge.store import check
+from sms_bridge.store.connection import open_reader, open_writer, store_error
+from sms_bridge.store.migrate import migrate
+from sms_bridge.store.transaction import SqlReader, SqlTransaction
+from sms_bridge.store.writer import Writer
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+FILE_NAME = "journal.db"
+READERS = 2
+_OPEN_MARK = "open"  # row of `meta`: set while a process works with the journal
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """How the journal was found."""
+
+    unclean: bool  # the last process did not close it
+    damaged_copy: Path | None  # a damaged journal was moved there and this one started empty
+    old_copy: Path | None  # the copy made before a migration
+    check_pending: bool  # it is large: its integrity is still to be checked, see `verify`
+
+
+class Journal:
+    """Implements `core.ports.Journal`. Open with `await Journal.open(directory)`, end with `await close()`."""
+
+    def __init__(self, path: Path, writer: Writer, opened: Opened, clock: Clock) -> None:
+        self.path = path
+        self.opened = opened
+        self._writer = writer
+        self._clock = clock
+        self._callbacks: list[Callable[[list[OutboxRow]], None]] = []
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="journal-read")
+        self._local = threading.local()
+        self._reader_connections: list[sqlite3.Connection] = []
+        self._closed = False
+
+    @classmethod
+    async def open(cls, directory: Path, *, clock: Clock | None = None) -> Journal:
+        """Open or create the journal in `directory`; StoreRefused when a person must act first."""
+        clock = clock or SystemClock()
+        path = directory / FILE_NAME
+        loop = asyncio.get_running_loop()
+        connection, opened = await loop.run_in_executor(None, _open_file, path)
+        journal: Journal
+        writer = Writer(path, connection, clock.now, lambda rows: journal._tell(rows))
+        journal = cls(path, writer, opened, clock)
+        writer.start()
+        return journal
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in the writer thread; returns its result after the durable commit it shares."""
+        result: T = await self._writer.submit(work)
+        return result
+
+    async def read(self, work: Callable[[Reader], T]) -> T:
+        """Run `work` on a read-only connection in a thread of its own."""
+        if self._closed:
+            raise StoreError("the journal is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+
+    def later(self, work: Callable[[Transaction], object]) -> None:
+        self._writer.later(work)
+
+    def on_outbox(self, callback: Callable[[list[OutboxRow]], None]) -> None:
+        self._callbacks.append(callback)
+
+    async def outbox_after(self, seq: int, limit: int) -> list[OutboxRow]:
+        return await self.read(lambda reader: _outbox(reader, seq, limit))
+
+    def outbox_done(self, seqs: Sequence[int]) -> None:
+        self._writer.done(list(seqs))
+
+    async def verify(self) -> str | None:
+        """Check the whole file's integrity beside all else; returns what is wrong with it."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, check.problem_of, self.path)
+
+    async def backup(self, target: Path) -> None:
+        """A consistent copy while the journal is in use."""
+        await asyncio.get_running_loop().run_in_executor(self._readers, _backup, self.path, target)
+
+    @property
+    def commits(self) -> int:
+        """Durable commits since it was opened."""
+        return self._writer.commits
+
+    async def close(self) -> None:
+        """Commit all that is queued, mark the stop as clean, close the file; idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await self._writer.submit(lambda tx: tx.set_meta(_OPEN_MARK, "0"))
+        except StoreError as error:
+            log.error("the journal could not be closed in order: %s. %s", error, error.hint)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._shut)
+        # The results of the last commits are on their way to the loop: let them arrive.
+        await asyncio.sleep(0)
+
+    def _shut(self) -> None:
+        self._readers.shutdown(wait=True)
+        for connection in self._reader_connections:
+            connection.close()
+        self._writer.stop()
+
+    def _read(self, work: Callable[[Reader], T]) -> T:
+        reader: SqlReader | None = getattr(self._local, "reader", None)
+        if reader is None:
+            connection = open_reader(self.path)
+            self._reader_connections.append(connection)
+            reader = self._local.reader = SqlReader(connection)
+            self._local.connection = connection
+        connection = self._local.connection
+        try:
+            connection.execute("BEGIN")
+            try:
+                return work(reader)
+            finally:
+                connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise store_error(error) from error
+
+    def _tell(self, rows: list[OutboxRow]) -> None:
+        for callback in self._callbacks:
+            try:
+                callback(rows)
+            except Exception:
+                log.exception("a listener of the outbox failed")
+
+
+def _open_file(path: Path) -> tuple[sqlite3.Connection, Opened]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        damaged = check.move_aside_if_damaged(path)
+        connection = open_writer(path)
+    except sqlite3.Error as error:
+        failure = store_error(error)
+        raise StoreRefused(f"the journal {path} cannot be opened: {error}", hint=failure.hint) from error
+    except OSError as error:
+        raise StoreRefused(
+            f"the journal's directory {path.parent} cannot be used: {error.strerror}",
+            hint="Check that the directory exists and belongs to the bridge's user.",
+        ) from error
+    try:
+        old_copy = migrate(connection, path)
+        tx = SqlTransaction(connection, lambda: 0)
+        unclean = tx.meta(_OPEN_MARK) == "1"
+        if not unclean:
+            tx.set_meta(_OPEN_MARK, "1")
+    except sqlite3.Error as error:
+        connection.close()
+        failure = store_error(error)
+        raise StoreRefused(f"the journal {path} cannot be opened: {error}", hint=failure.hint) from error
+    except BaseException:
+        connection.close()
+        raise
+    os.chmod(path, 0o600)
+    pending = unclean and check.is_large(path)
+    return connection, Opened(unclean, damaged, old_copy, pending)
+
+
+def _outbox(reader: Reader, seq: int, limit: int) -> list[OutboxRow]:
+    assert isinstance(reader, SqlReader)
+    return reader.outbox_after(seq, limit)
+
+
+def _backup(path: Path, target: Path) -> None:
+    source = open_reader(path)
+    try:
+        copy = sqlite3.connect(target)
+        try:
+            source.backup(copy, pages=256, sleep=0.01)
+        finally:
+            copy.close()
+    except sqlite3.Error as error:
+        raise store_error(error) from error
+    finally:
+        source.close()

@@ -1,0 +1,337 @@
+"""The journal's SQL, behind the protocols of `core.ports`. One object serves one connection and its thread."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sms_bridge.core.model import (
+    Attempt,
+    InboundPart,
+    InboundSet,
+    Order,
+    OrphanReport,
+    OutboxRow,
+    Quarantined,
+)
+from sms_bridge.core.ports import PurgeCutoffs
+from sms_bridge.store import rows
+
+# Fewer than the 65 535 packet ids of MQTT, so that an id used anew is never taken for an old delivery; far
+# more than a broker has unacknowledged.
+KEEP_DELIVERY_KEYS = 30_000
+NUMBERED = ("orders", "outbox")  # tables whose numbers never come twice
+LATEST_PARTS = 500  # PDUs that are compared whatever the clock says: it may jump by years after a boot
+
+
+class SqlReader:
+    """Reads; every query is bounded or has an index."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    def orders_of(self, id: str) -> list[Order]:
+        sql = f"SELECT {rows.ORDER_COLUMNS} FROM orders WHERE id = ? ORDER BY seq"
+        return [rows.order_from(row) for row in self._db.execute(sql, (id,))]
+
+    def order(self, seq: int) -> Order | None:
+        row = self._db.execute(f"SELECT {rows.ORDER_COLUMNS} FROM orders WHERE seq = ?", (seq,)).fetchone()
+        return rows.order_from(row) if row else None
+
+    def ready(self, lane: str, after: tuple[int, int] | None, limit: int) -> list[Order]:
+        where = "stage IN ('ready', 'busy') AND stage = 'ready' AND lane = ?"
+        parameters: list[Any] = [lane]
+        if after is not None:
+            where += " AND (precedence, seq) > (?, ?)"
+            parameters += after
+        sql = f"SELECT {rows.ORDER_COLUMNS} FROM orders WHERE {where} ORDER BY precedence, seq LIMIT ?"
+        return [rows.order_from(row) for row in self._db.execute(sql, (*parameters, limit))]
+
+    def attempts(self, order_seq: int, generation: int | None = None) -> list[Attempt]:
+        sql = f"SELECT {rows.ATTEMPT_COLUMNS} FROM attempts WHERE order_seq = ? ORDER BY n"
+        found = [rows.attempt_from(row) for row in self._db.execute(sql, (order_seq,))]
+        return found if generation is None else [a for a in found if a.generation == generation]
+
+    def next_due(self) -> int | None:
+        queries = (
+            "SELECT min(send_at) FROM orders WHERE stage = 'held'",
+            "SELECT min(deadline) FROM orders WHERE deadline IS NOT NULL AND stage IN ('held', 'ready')",
+            "SELECT min(bound_until) FROM orders WHERE bound_until IS NOT NULL AND stage = 'ready'",
+            "SELECT min(partial_at) FROM inbound WHERE state = 'collecting'",
+        )
+        dues = [self._db.execute(sql).fetchone()[0] for sql in queries]
+        return min((due for due in dues if due is not None), default=None)
+
+    def counts(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for stage in ("held", "ready", "busy"):
+            # The second condition names the partial index.
+            index = "stage = 'held'" if stage == "held" else "stage IN ('ready', 'busy')"
+            sql = f"SELECT count(*) FROM orders WHERE stage = '{stage}' AND {index}"
+            found[stage] = self._db.execute(sql).fetchone()[0]
+        found["outbox"] = self._db.execute("SELECT count(*) FROM outbox").fetchone()[0]
+        return found
+
+    def inbox(self, limit: int, before: int | None = None) -> list[InboundSet]:
+        sql = f"SELECT {rows.SET_COLUMNS} FROM inbound WHERE payload <> '' AND seq < ? ORDER BY seq DESC LIMIT ?"
+        return [rows.set_from(row) for row in self._db.execute(sql, (before or 2**62, limit))]
+
+    def outbox_after(self, seq: int, limit: int) -> list[OutboxRow]:
+        sql = "SELECT seq, kind, payload FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?"
+        return [OutboxRow(*row) for row in self._db.execute(sql, (seq, limit))]
+
+
+class SqlTransaction(SqlReader):
+    """Writes. `emitted` and the counters are reset when a transaction is rolled back."""
+
+    def __init__(self, connection: sqlite3.Connection, now: Callable[[], int]) -> None:
+        super().__init__(connection)
+        self._now = now
+        self.emitted: list[OutboxRow] = []
+        self._flushed = 0
+        self._committed = {table: self._highest(table) for table in NUMBERED}
+        self._last = dict(self._committed)
+
+    def started(self) -> None:
+        """A BEGIN has succeeded."""
+        self.emitted = []
+        self._flushed = 0
+        self._last = dict(self._committed)
+
+    def committed(self) -> None:
+        """A COMMIT has succeeded."""
+        self._committed = self._last
+
+    def flush(self) -> None:
+        """Write what was emitted since the last flush."""
+        fresh = self.emitted[self._flushed :]
+        if fresh:
+            at = self._now()
+            self._db.executemany(
+                "INSERT INTO outbox (seq, kind, payload, at) VALUES (?, ?, ?, ?)",
+                [(row.seq, row.kind, row.payload, at) for row in fresh],
+            )
+            self._flushed = len(self.emitted)
+
+    def known_ids(self, ids: Sequence[str]) -> set[str]:
+        if not ids:
+            return set()
+        sql = "SELECT DISTINCT id FROM orders WHERE id IN (SELECT value FROM json_each(?))"
+        return {row[0] for row in self._db.execute(sql, (json.dumps(ids),))}
+
+    def add_orders(self, orders: Sequence[Order]) -> None:
+        seq = self._last["orders"]
+        values = []
+        for order in orders:
+            seq += 1
+            order.seq = seq
+            values.append(rows.order_values(order, seq))
+        self._db.executemany(rows.ORDER_INSERT, values)
+        self._last["orders"] = seq
+
+    def save_order(self, order: Order) -> None:
+        self._db.execute(rows.ORDER_UPDATE, rows.order_changes(order))
+
+    def id_of_delivery(self, key: str) -> str | None:
+        sql = (
+            "SELECT o.id FROM delivery_keys k JOIN orders o ON o.seq = k.order_seq WHERE k.key = ? "
+            "ORDER BY k.order_seq DESC LIMIT 1"
+        )
+        row = self._db.execute(sql, (_hashed(key),)).fetchone()
+        return row[0] if row else None
+
+    def add_delivery_keys(self, keys: Sequence[tuple[str, int]]) -> None:
+        self._db.executemany(
+            "INSERT INTO delivery_keys (order_seq, key) VALUES (?, ?)", [(seq, _hashed(key)) for key, seq in keys]
+        )
+
+    def orders_due(self, now: int, limit: int) -> list[Order]:
+        columns = rows.ORDER_COLUMNS
+        sql = (
+            f"SELECT {columns} FROM orders WHERE stage = 'held' AND send_at <= ?1 "
+            f"UNION SELECT {columns} FROM orders WHERE deadline IS NOT NULL AND stage IN ('held', 'ready') "
+            "AND deadline <= ?1 "
+            f"UNION SELECT {columns} FROM orders WHERE bound_until IS NOT NULL AND stage = 'ready' "
+            "AND bound_until <= ?1 LIMIT ?2"
+        )
+        return [rows.order_from(row) for row in self._db.execute(sql, (now, limit))]
+
+    def orders_busy(self) -> list[Order]:
+        sql = (
+            f"SELECT {rows.ORDER_COLUMNS} FROM orders WHERE seq IN "
+            "(SELECT seq FROM orders WHERE stage IN ('ready', 'busy') AND stage = 'busy') ORDER BY seq"
+        )
+        return [rows.order_from(row) for row in self._db.execute(sql)]
+
+    def add_attempt(self, attempt: Attempt) -> None:
+        self._db.execute(rows.ATTEMPT_INSERT, rows.attempt_values(attempt))
+
+    def save_attempt(self, attempt: Attempt) -> None:
+        self._db.execute(rows.ATTEMPT_UPDATE, rows.attempt_changes(attempt))
+
+    def attempts_by_mr(self, sim: str, mr: int) -> list[Attempt]:
+        sql = f"SELECT {rows.ATTEMPT_COLUMNS} FROM attempts WHERE sim = ? AND mr = ? ORDER BY began_at DESC LIMIT 50"
+        return [rows.attempt_from(row) for row in self._db.execute(sql, (sim, mr))]
+
+    def attempts_unknown(self, sim: str) -> list[Attempt]:
+        sql = (
+            f"SELECT {rows.ATTEMPT_COLUMNS} FROM attempts WHERE sim = ? AND state = 'unknown' "
+            "ORDER BY began_at DESC LIMIT 1000"
+        )
+        return [rows.attempt_from(row) for row in self._db.execute(sql, (sim,))]
+
+    def add_orphan(self, report: OrphanReport) -> None:
+        self._db.execute(
+            f"INSERT INTO orphan_reports ({rows.ORPHAN_COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?)",
+            (report.sim, report.mr, report.number, report.status, report.sent_at, report.received_at),
+        )
+
+    def orphans(self, sim: str, mr: int) -> list[OrphanReport]:
+        sql = f"SELECT {rows.ORPHAN_COLUMNS} FROM orphan_reports WHERE sim = ? AND mr = ? ORDER BY seq LIMIT 50"
+        return [rows.orphan_from(row) for row in self._db.execute(sql, (sim, mr))]
+
+    def drop_orphan(self, seq: int) -> None:
+        self._db.execute("DELETE FROM orphan_reports WHERE seq = ?", (seq,))
+
+    def inbound_parts_like(self, content_key: bytes, since: int) -> list[InboundPart]:
+        row = self._db.execute("SELECT max(seq) FROM inbound_parts").fetchone()
+        latest = (row[0] or 0) - LATEST_PARTS
+        sql = (
+            f"SELECT {rows.PART_COLUMNS} FROM inbound_parts WHERE content_key = ? "
+            "AND (received_at >= ? OR seq > ?) ORDER BY seq"
+        )
+        return [rows.part_from(row) for row in self._db.execute(sql, (content_key, since, latest))]
+
+    def open_sets(self, scope: str, sender: str, ref: int, total: int, bits: int) -> list[InboundSet]:
+        sql = (
+            f"SELECT {rows.SET_COLUMNS} FROM inbound WHERE state IN ('collecting', 'partial') AND scope = ? "
+            "AND sender = ? AND ref = ? AND total = ? AND bits = ? ORDER BY seq DESC LIMIT 100"
+        )
+        return [rows.set_from(row) for row in self._db.execute(sql, (scope, sender, ref, total, bits))]
+
+    def set_parts(self, set_seq: int) -> list[InboundPart]:
+        sql = f"SELECT {rows.PART_COLUMNS} FROM inbound_parts WHERE set_seq = ? ORDER BY number, seq"
+        return [rows.part_from(row) for row in self._db.execute(sql, (set_seq,))]
+
+    def inbound_set(self, seq: int) -> InboundSet | None:
+        row = self._db.execute(f"SELECT {rows.SET_COLUMNS} FROM inbound WHERE seq = ?", (seq,)).fetchone()
+        return rows.set_from(row) if row else None
+
+    def add_set(self, inbound: InboundSet) -> None:
+        s = inbound
+        cursor = self._db.execute(
+            rows.SET_INSERT,
+            (
+                None, s.id, s.scope, s.modem, s.sender, s.state, s.received_at, s.sent_at, s.total, s.have, s.ref,
+                s.bits, s.partial_at, s.payload,
+            ),
+        )  # fmt: skip
+        s.seq = cursor.lastrowid or 0
+
+    def save_set(self, inbound: InboundSet) -> None:
+        s = inbound
+        self._db.execute(rows.SET_UPDATE, (s.state, s.sent_at, s.have, s.partial_at, s.payload, s.seq))
+
+    def add_part(self, part: InboundPart) -> None:
+        p = part
+        cursor = self._db.execute(
+            rows.PART_INSERT,
+            (
+                None, p.content_key, p.body_key, p.set_seq, p.number, p.raw, p.received_at, p.sent_at, p.storage,
+                p.idx,
+            ),
+        )  # fmt: skip
+        p.seq = cursor.lastrowid or 0
+
+    def sets_due(self, now: int, limit: int) -> list[InboundSet]:
+        sql = (
+            f"SELECT {rows.SET_COLUMNS} FROM inbound WHERE state = 'collecting' AND partial_at <= ? "
+            "ORDER BY partial_at LIMIT ?"
+        )
+        return [rows.set_from(row) for row in self._db.execute(sql, (now, limit))]
+
+    def add_quarantined(self, item: Quarantined) -> bool:
+        q = item
+        cursor = self._db.execute(
+            "INSERT INTO quarantine (content_key, raw, error, modem, scope, storage, idx, received_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (q.content_key, q.raw, q.error, q.modem, q.scope, q.storage, q.idx, q.received_at),
+        )
+        return cursor.rowcount > 0
+
+    def emit(self, kind: str, payload: str) -> None:
+        seq = self._last["outbox"] = self._last["outbox"] + 1
+        self.emitted.append(OutboxRow(seq, kind, payload))
+
+    def outbox_delete(self, seqs: Sequence[int]) -> None:
+        """Published rows go, whole runs at a time."""
+        self._db.executemany("DELETE FROM outbox WHERE seq BETWEEN ? AND ?", _runs(seqs))
+        self._keep_highest("outbox")
+
+    def purge(self, cutoffs: PurgeCutoffs, limit: int) -> int:
+        old = (
+            f"DELETE FROM orders WHERE seq IN (SELECT seq FROM (SELECT seq, stage, state_at FROM orders "
+            f"ORDER BY seq LIMIT {limit * 4}) WHERE stage = 'done' AND state_at < ? LIMIT ?)",
+            "DELETE FROM inbound WHERE seq IN (SELECT seq FROM (SELECT seq, received_at FROM inbound "
+            "ORDER BY seq LIMIT ?2) WHERE received_at < ?1)",
+            "DELETE FROM quarantine WHERE seq IN (SELECT seq FROM (SELECT seq, received_at FROM quarantine "
+            "ORDER BY seq LIMIT ?2) WHERE received_at < ?1)",
+            "DELETE FROM orphan_reports WHERE seq IN (SELECT seq FROM (SELECT seq, received_at FROM "
+            "orphan_reports ORDER BY seq LIMIT ?2) WHERE received_at < ?1)",
+            "DELETE FROM outbox WHERE seq IN (SELECT seq FROM (SELECT seq, at FROM outbox ORDER BY seq LIMIT ?2) "
+            "WHERE at < ?1)",
+        )
+        times = (cutoffs.orders, cutoffs.inbound, cutoffs.quarantine, cutoffs.orphans, cutoffs.outbox)
+        gone = sum(
+            max(0, self._db.execute(sql, (cutoff, limit)).rowcount) for sql, cutoff in zip(old, times, strict=True)
+        )
+        latest = self._last["orders"] - KEEP_DELIVERY_KEYS
+        self._db.execute(
+            "DELETE FROM delivery_keys WHERE order_seq IN (SELECT order_seq FROM delivery_keys "
+            "WHERE order_seq <= ? ORDER BY order_seq LIMIT ?)",
+            (latest, limit * 10),
+        )
+        if gone:
+            for table in NUMBERED:
+                self._keep_highest(table)
+            self._db.execute(f"PRAGMA incremental_vacuum({limit})").fetchall()
+        return gone
+
+    def meta(self, name: str) -> str | None:
+        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
+
+    def set_meta(self, name: str, value: str) -> None:
+        self._db.execute(
+            "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2",
+            (name, value),
+        )
+
+    def _highest(self, table: str) -> int:
+        """The highest number ever given in `table`, deleted rows included."""
+        kept = self.meta(f"highest_{table}")
+        row = self._db.execute(f"SELECT max(seq) FROM {table}").fetchone()
+        return max(int(kept or 0), row[0] or 0)
+
+    def _keep_highest(self, table: str) -> None:
+        """Before the row that has it may be gone."""
+        self.set_meta(f"highest_{table}", str(self._last[table]))
+
+
+def _hashed(key: str) -> int:
+    digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+def _runs(seqs: Sequence[int]) -> list[tuple[int, int]]:
+    """Sorted numbers as ranges: 1 2 3 7 becomes (1, 3) (7, 7)."""
+    found: list[tuple[int, int]] = []
+    for seq in sorted(seqs):
+        if found and seq <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], seq)
+        else:
+            found.append((seq, seq))
+    return found

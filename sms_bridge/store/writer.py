@@ -1,0 +1,256 @@
+"""The writer thread: closures in, one durable commit for as many as wait, results out on the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sms_bridge.core.errors import StoreError
+from sms_bridge.core.model import OutboxRow
+from sms_bridge.store.checkpoint import Checkpointer
+from sms_bridge.store.connection import open_writer, store_error
+from sms_bridge.store.transaction import SqlTransaction
+
+log = logging.getLogger(__name__)
+
+Work = Callable[[SqlTransaction], Any]
+
+MAX_BATCH = 256  # closures in one commit; more would make the first of them wait
+LAZY_AFTER = 1.0  # seconds after which lazy work is committed for its own sake
+REOPEN_AFTER = 0.5  # seconds between attempts to open the file again after it failed
+
+
+class _Item:
+    __slots__ = ("error", "future", "result", "work")
+
+    def __init__(self, work: Work, future: asyncio.Future[Any]) -> None:
+        self.work = work
+        self.future = future
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+class Writer:
+    """Owns the one connection that writes. `submit` and `later` may be called from the loop only."""
+
+    def __init__(
+        self,
+        path: Path,
+        connection: sqlite3.Connection,
+        now: Callable[[], int],
+        committed: Callable[[list[OutboxRow]], None],
+    ) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = connection
+        self._now = now
+        self._committed = committed
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._items: deque[_Item] = deque()
+        self._lazy: list[Work] = []
+        self._lazy_since = 0.0
+        self._done: set[int] = set()
+        self._wake = threading.Condition(threading.Lock())
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._checkpointer = Checkpointer(path)
+        self._tx = SqlTransaction(connection, now)
+        self.commits = 0
+
+    def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._checkpointer.start()
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Work) -> asyncio.Future[Any]:
+        """Run `work` in the next commit; the future resolves when that is on the disk."""
+        assert self._loop is not None
+        future: asyncio.Future[Any] = self._loop.create_future()
+        with self._wake:
+            if self._stopping:
+                future.set_exception(StoreError("the journal is closed"))
+                return future
+            self._items.append(_Item(work, future))
+            self._wake.notify()
+        return future
+
+    def later(self, work: Work) -> None:
+        """Run `work` with some commit soon."""
+        with self._wake:
+            self._note_lazy()
+            self._lazy.append(work)
+
+    def done(self, seqs: list[int]) -> None:
+        """These outbox rows may be deleted, with some commit soon."""
+        with self._wake:
+            self._note_lazy()
+            self._done.update(seqs)
+
+    def stop(self) -> None:
+        """Commit all that is queued, write the WAL back and end; blocks, so call it in an executor."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        if self._thread is not None:
+            self._thread.join()
+        self._checkpointer.stop()
+        if self._connection is not None:
+            try:
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            except sqlite3.Error as error:
+                log.warning("the journal's log could not be written back: %s", error)
+            self._connection.close()
+            self._connection = None
+
+    # The writer thread from here on.
+
+    def _note_lazy(self) -> None:
+        if not self._lazy and not self._done:
+            self._lazy_since = time.monotonic()
+            self._wake.notify()
+
+    def _run(self) -> None:
+        while True:
+            items, lazy, done = self._next()
+            if items is None:
+                return
+            if not items and not lazy and not done:
+                continue
+            rows = self._commit(items, lazy, done)
+            self._checkpointer.changed(self._connection)
+            if items:
+                self._report(items, rows)
+            elif rows:
+                self._report([], rows)
+
+    def _next(self) -> tuple[list[_Item] | None, list[Work], set[int]]:
+        """What to commit next; waits for it."""
+        with self._wake:
+            while not self._items and not self._stopping:
+                timeout = None
+                if self._lazy or self._done:
+                    timeout = self._lazy_since + LAZY_AFTER - time.monotonic()
+                    if timeout <= 0:
+                        break
+                self._wake.wait(timeout)
+            if self._stopping and not self._items and not self._lazy and not self._done:
+                return None, [], set()
+            count = min(len(self._items), MAX_BATCH)
+            items = [self._items.popleft() for _ in range(count)]
+            lazy, self._lazy = self._lazy, []
+            done, self._done = self._done, set()
+            return items, lazy, done
+
+    def _commit(self, items: list[_Item], lazy: list[Work], done: set[int]) -> list[OutboxRow]:
+        """One transaction for all; when one closure fails, each in its own."""
+        try:
+            self._ensure_open()
+            return self._transaction(items, lazy, done)
+        except sqlite3.OperationalError as error:
+            self._fail(items, lazy, done, error)
+            return []
+        except sqlite3.DatabaseError as error:
+            if not isinstance(error, sqlite3.IntegrityError | sqlite3.DataError | sqlite3.ProgrammingError):
+                self._fail(items, lazy, done, error)
+                return []
+            log.debug("a transaction failed and is taken apart: %s", error)
+        except Exception as error:
+            log.debug("a transaction failed and is taken apart: %s", type(error).__name__)
+        return self._one_by_one(items, lazy, done)
+
+    def _transaction(self, items: list[_Item], lazy: list[Work], done: set[int]) -> list[OutboxRow]:
+        connection, tx = self._connection, self._tx
+        assert connection is not None
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            tx.started()
+            for item in items:
+                item.result = item.work(tx)
+            if done:
+                tx.outbox_delete(list(done))
+            for work in lazy:
+                work(tx)
+            tx.flush()
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        tx.committed()
+        self.commits += 1
+        return tx.emitted
+
+    def _one_by_one(self, items: list[_Item], lazy: list[Work], done: set[int]) -> list[OutboxRow]:
+        rows: list[OutboxRow] = []
+        for item in items:
+            try:
+                rows += self._transaction([item], [], set())
+            except sqlite3.OperationalError as error:
+                item.error = store_error(error)
+            except Exception as error:
+                item.error = error
+        for work in lazy:
+            try:
+                rows += self._transaction([], [work], set())
+            except Exception:
+                log.exception("work for the journal was dropped")
+        try:
+            rows += self._transaction([], [], done)
+        except sqlite3.Error:
+            self._keep([], done)
+        return rows
+
+    def _fail(self, items: list[_Item], lazy: list[Work], done: set[int], error: sqlite3.Error) -> None:
+        """The disk's fault: nothing was committed, everybody is told, lazy work waits."""
+        failure = store_error(error)
+        log.error("%s. %s", failure, failure.hint)
+        for item in items:
+            item.error = failure
+        self._keep(lazy, done)
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if not items:
+            time.sleep(REOPEN_AFTER)
+
+    def _keep(self, lazy: list[Work], done: set[int]) -> None:
+        if self._stopping:
+            return  # once more published is allowed, hanging is not
+        with self._wake:
+            self._lazy = lazy + self._lazy
+            self._done |= done
+            self._lazy_since = time.monotonic()
+
+    def _ensure_open(self) -> None:
+        if self._connection is None:
+            self._connection = open_writer(self._path)
+            self._tx = SqlTransaction(self._connection, self._now)
+
+    def _report(self, items: list[_Item], rows: list[OutboxRow]) -> None:
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(self._resolve, items, rows)
+        except RuntimeError:
+            log.debug("the loop has ended before the journal")
+
+    # The loop from here on.
+
+    def _resolve(self, items: list[_Item], rows: list[OutboxRow]) -> None:
+        """Wake those who wait for the commit first: a modem may be among them; then tell the outbox."""
+        assert self._loop is not None
+        for item in items:
+            if item.future.done():
+                continue  # nobody waits any more
+            if item.error is not None:
+                item.future.set_exception(item.error)
+            else:
+                item.future.set_result(item.result)
+        if rows:
+            self._loop.call_soon(self._committed, rows)

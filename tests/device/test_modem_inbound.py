@@ -1,0 +1,245 @@
+"""Messages from the modem: read at once, stored by the sink, and only then deleted; whatever the modem does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from hardware.emulator.phone import Stat, Stored
+from hardware.modem import timeouts
+from hardware.pdu import Deliver, DeliverRequest, encode_deliver
+from hardware.types import Health, ModemState
+from tests.support.modem_rig import Rig, rig
+
+SENDER = "+36301112222"
+
+
+def put(it: Rig, storage: str, text: str, stat: Stat = Stat.UNREAD) -> int:
+    """A message that came while nobody was there; its index."""
+    from datetime import UTC, datetime
+
+    pdu = encode_deliver(DeliverRequest(SENDER, datetime(2026, 1, 1, tzinfo=UTC), text=text, smsc="+36209300099"))[0]
+    index = it.phone.storages[storage].add(Stored(stat, pdu, len(pdu) // 2 - 1 - int(pdu[:2], 16)))
+    assert index is not None
+    return int(index)
+
+
+async def test_from_cmti_to_the_sink_takes_milliseconds(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        await it.ready()
+        await asyncio.sleep(0.1)
+        times = []
+        for number in range(20):
+            it.emulator.deliver(0, SENDER, f"message {number}")
+            await it.until(lambda number=number: len(it.sink.received) == number + 1 and it.stored() == 0)  # type: ignore[misc]
+            said = next(ns for ns, event in reversed(it.emulator.modems[0].trace) if event == "cmti")
+            times.append(it.sink.times[-1] - said / 1e9)
+        print(f"CMTI to sink: median {median(times) * 1e3:.2f} ms, worst {max(times) * 1e3:.2f} ms")
+        assert median(times) < 0.01
+
+
+async def test_a_burst_of_twenty_is_in_the_sink_in_no_time(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        await it.ready()
+        await asyncio.sleep(0.1)
+        it.sink.delay = 0.02  # an SD card's commit
+        began = time.monotonic()
+        for number in range(20):
+            it.emulator.deliver(0, SENDER, f"message {number}")
+        await it.until(lambda: len(it.sink.received) == 20)
+        took = time.monotonic() - began
+        print(f"burst of 20: {took * 1e3:.0f} ms in {len(it.sink.batches)} batches")
+        assert it.sink.texts == [f"message {number}" for number in range(20)]
+        assert took < 0.3
+        await it.until(lambda: it.stored() == 0)
+
+
+async def test_what_came_while_we_were_away_is_found_in_every_storage(tmp_path: Path) -> None:
+    async with rig(tmp_path, start=False) as it:
+        put(it, "SM", "one")
+        put(it, "ME", "two", Stat.READ)
+        await it.modem.start()
+        await it.until(lambda: len(it.sink.received) == 2)
+        assert {(item.storage, getattr(item.pdu, "text", "")) for item in it.sink.received} == {("SM", "one"), ("ME", "two")}
+        await it.until(lambda: it.stored() == 0)
+
+
+async def test_drafts_and_sent_items_are_nobodys_business(tmp_path: Path) -> None:
+    async with rig(tmp_path, start=False) as it:
+        put(it, "SM", "draft", Stat.UNSENT)
+        put(it, "SM", "sent", Stat.SENT)
+        put(it, "SM", "received")
+        await it.modem.start()
+        await it.until(lambda: it.stored() == 2)
+        assert it.sink.texts == ["received"]
+
+
+async def test_a_message_without_a_word_is_found_by_the_next_sweep(tmp_path: Path) -> None:
+    async with rig(tmp_path, sweep_interval=0.3) as it:
+        await it.ready()
+        it.emulator.fault(0, "no_urc")
+        it.emulator.deliver(0, SENDER, "psst")
+        await it.until(lambda: it.sink.texts == ["psst"], 1.5)
+        await it.until(lambda: it.stored() == 0)
+
+
+async def test_a_modem_that_does_not_list_is_asked_slot_by_slot(tmp_path: Path) -> None:
+    async with rig(tmp_path, "ep06", start=False) as it:
+        storage = it.phone.personality.storage
+        for text in ("one", "two", "three"):
+            put(it, storage, text)
+        await it.modem.start()
+        await it.until(lambda: sorted(filter(None, it.sink.texts)) == ["one", "three", "two"])
+        await it.until(lambda: it.stored() == 0)
+
+
+async def test_nothing_is_deleted_that_the_sink_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeouts, "SINK_BACKOFF_FIRST", 0.2)
+    async with rig(tmp_path) as it:
+        await it.ready()
+        it.sink.refuse = 2
+        it.emulator.deliver(0, SENDER, "keep me")
+        await it.until(lambda: it.sink.refused == 1)
+        assert it.stored() == 1
+        await it.state(ModemState.DEGRADED)
+        assert it.modem.can_send, "sending has nothing to do with it"
+        assert it.modem.status.health is Health.WARN
+        assert "inbound_refused" in it.listener.names
+        await it.until(lambda: it.sink.texts == ["keep me"])
+        gap = it.sink.times[1] - it.sink.times[0]
+        assert gap >= 0.19, "the back-off was cut short"
+        assert it.sink.times[2] - it.sink.times[1] >= 0.38
+        await it.until(lambda: it.stored() == 0)
+        await it.state(ModemState.READY)
+        assert it.modem.status.health is Health.PASS
+
+
+async def test_a_routed_message_survives_a_sink_that_refuses_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeouts, "SINK_BACKOFF_FIRST", 0.1)
+    async with rig(tmp_path) as it:
+        await it.ready()
+        it.sink.refuse = 1
+        it.emulator.deliver(0, SENDER, "flash!", flash=True)
+        await it.until(lambda: it.sink.texts == ["flash!"])
+        assert it.sink.refused == 1
+        assert (it.sink.received[0].storage, it.sink.received[0].index) == ("", None)
+
+
+async def test_kept_messages_are_handed_over_once(tmp_path: Path) -> None:
+    async with rig(tmp_path, delete_after_read=False, sweep_interval=0.1) as it:
+        await it.ready()
+        it.emulator.deliver(0, SENDER, "stay")
+        await it.until(lambda: it.sink.received)
+        lists = it.phone.counters.commands
+        await it.until(lambda: it.phone.counters.commands > lists + 20)  # some sweeps later
+        assert it.sink.texts == ["stay"]
+        assert it.stored() == 1
+
+
+async def test_a_failed_deletion_is_tried_again_and_the_message_not_handed_over_again(tmp_path: Path) -> None:
+    async with rig(tmp_path, sweep_interval=0.2) as it:
+        await it.ready()
+        it.emulator.fault(0, "cme_error", code=23, on="+CMGD")
+        it.emulator.deliver(0, SENDER, "sticky")
+        await it.until(lambda: it.sink.received)
+        await it.until(lambda: it.stored() == 0)
+        assert it.sink.texts == ["sticky"]
+
+
+@pytest.mark.parametrize(
+    "pdu",
+    [
+        "07916302390090F9040B9163031121",  # cut short
+        "07916302390090F9" + "04FF" + "9163031121F2" + "00" * 20,  # an address longer than the PDU
+        "00" * 12,
+    ],
+)
+async def test_what_cannot_be_decoded_is_stored_raw_and_deleted(pdu: str, tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        await it.ready()
+        it.emulator.deliver_pdu(0, pdu)
+        it.emulator.deliver(0, SENDER, "next")
+        await it.until(lambda: len(it.sink.received) == 2)
+        (bad,) = [item for item in it.sink.received if not isinstance(item.pdu, Deliver)] or it.sink.received[:1]
+        assert bad.raw == pdu.upper()
+        assert (bad.pdu is None) == (bad.error is not None)
+        await it.until(lambda: it.stored() == 0)
+
+
+async def test_a_full_storage_is_said_and_drained(tmp_path: Path) -> None:
+    async with rig(tmp_path, start=False) as it:
+        it.emulator.fault(0, "storage_full")
+        full = it.stored()
+        it.emulator.deliver(0, SENDER, "waiting outside")
+        await it.modem.start()
+        await it.until(lambda: it.stored() == 0 and len(it.sink.received) == full + 1)
+        assert "storage_full" in it.listener.names
+        assert "waiting outside" in it.sink.texts
+        await it.until(lambda: it.modem.status.health is Health.PASS)
+        assert it.modem.status.storage.used == 0
+
+
+@pytest.mark.parametrize("personality", ["e173", "ec25"])
+async def test_a_modem_that_says_it_is_full_is_drained_at_once(personality: str, tmp_path: Path) -> None:
+    async with rig(tmp_path, personality) as it:
+        await it.ready()
+        await asyncio.sleep(0.3)
+        it.emulator.fault(0, "storage_full")
+        it.emulator.deliver(0, SENDER, "waiting outside")
+        await it.until(lambda: "waiting outside" in it.sink.texts)
+        assert "storage_full" in it.listener.names
+        await it.until(lambda: it.stored() == 0)
+
+
+async def test_an_mms_notification_with_extra_fields_is_read_and_deleted(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        await it.ready()
+        it.emulator.deliver(0, SENDER, data=b"\x01\x06\x03\xbe\xaf\x84", port=2948)
+        await it.until(lambda: it.sink.received)
+        await it.until(lambda: it.stored() == 0)
+
+
+async def test_the_same_announcement_twice_is_one_message(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        await it.ready()
+        await asyncio.sleep(0.1)
+        it.sink.delay = 0.05
+        it.emulator.deliver(0, SENDER, "once")
+        it.emulator.modems[0].urc('+CMTI: "SM",1')
+        await it.until(lambda: it.sink.received)
+        await it.until(lambda: it.stored() == 0)
+        it.emulator.modems[0].urc('+CMTI: "SM",1')
+        it.emulator.modems[0].urc('+CMTI: "SM",9999')
+        it.emulator.modems[0].urc("+CMTI: nonsense")
+        await asyncio.sleep(0.1)
+        assert it.sink.texts == ["once"]
+
+
+async def test_two_equal_messages_are_two(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        await it.ready()
+        for _ in range(2):
+            put(it, "SM", "ring ring")
+        it.emulator.modems[0].urc('+CMTI: "SM",1')
+        it.emulator.modems[0].urc('+CMTI: "SM",2')
+        await it.until(lambda: it.sink.texts == ["ring ring", "ring ring"])
+        await it.until(lambda: it.stored() == 0)
+
+
+async def test_a_flood_while_sending_loses_nothing(tmp_path: Path) -> None:
+    async with rig(tmp_path, latency=0.03) as it:
+        await it.ready()
+        sends = asyncio.gather(*(it.send(f"out {n}") for n in range(10)))
+        for number in range(15):
+            it.emulator.deliver(0, SENDER, f"in {number}")
+            await asyncio.sleep(0.01)
+        await sends
+        await it.until(lambda: len(it.sink.received) == 15)
+        assert sorted(filter(None, it.sink.texts)) == sorted(f"in {n}" for n in range(15))
+        assert len(it.submits()) == 10
+        await it.until(lambda: it.stored() == 0)
+        assert it.phone.counters.bytes_while_busy == 0

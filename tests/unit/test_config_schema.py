@@ -1,0 +1,163 @@
+"""The published JSON Schema and what the bridge accepts are the same thing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import voluptuous as vol
+
+from sms_bridge.config.schema import ROOT, json_schema
+from sms_bridge.config.settings import ModemSettings, MqttSettings, Settings, TlsSettings
+
+TYPES: dict[str, Any] = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "null": type(None),
+}
+
+
+def valid(rule: dict[str, Any], value: Any) -> bool:
+    """As much of JSON Schema 2020-12 as ours uses; fails on a keyword that it does not know."""
+    checks: dict[str, Callable[[Any], bool]] = {
+        "type": lambda want: any(is_a(name, value) for name in ([want] if isinstance(want, str) else want)),
+        "enum": lambda want: any(type(value) is type(item) and value == item for item in want),
+        "anyOf": lambda want: any(valid(one, value) for one in want),
+        "pattern": lambda want: not isinstance(value, str) or re.search(want, value) is not None,
+        "minimum": lambda want: not is_a("number", value) or value >= want,
+        "maximum": lambda want: not is_a("number", value) or value <= want,
+        "maxItems": lambda want: not isinstance(value, list) or len(value) <= want,
+        "maxProperties": lambda want: not isinstance(value, dict) or len(value) <= want,
+        "items": lambda want: not isinstance(value, list) or all(valid(want, item) for item in value),
+        "required": lambda want: not isinstance(value, dict) or set(want) <= value.keys(),
+        "propertyNames": lambda want: not isinstance(value, dict) or all(valid(want, key) for key in value),
+        "properties": lambda want: (
+            not isinstance(value, dict) or all(valid(want[key], item) for key, item in value.items() if key in want)
+        ),
+        "additionalProperties": lambda want: (
+            not isinstance(value, dict)
+            or all(
+                want is not False and valid(want, item)
+                for key, item in value.items()
+                if key not in rule.get("properties", {})
+            )
+        ),
+    }
+    notes = {"description", "default", "title", "$schema"}
+    return all(checks[key](want) for key, want in rule.items() if key not in notes)
+
+
+def is_a(name: str, value: Any) -> bool:
+    return isinstance(value, TYPES[name]) and not (isinstance(value, bool) and name in ("integer", "number"))
+
+
+def accepted(value: Any) -> bool:
+    try:
+        ROOT(value)
+    except vol.Invalid:
+        return False
+    return True
+
+
+WORDS = """
+    x h hu HUN LS NO auto 5 311 3.1.1 debug loud stick-1 Stick sms/x sms/# $SYS ::1 192.168.1.1 mqtt://h /dev/x ttyUSB0
+    socket://h:1 rfc2217://[::1]:4000 +36301234567 0000 12 45s 10m 24h 30d 1w 2-6 AT+CGSMS=1 x.pem
+"""
+VALUES: list[Any] = [
+    *(None, True, False, 0, 1, 5, 30, 45, 311, 1883, 9600, 65_536, 10**9, -1, 0.5, 1.5),
+    *("", "a b", "1 h", "2 - 6", "06 (20) 555-1234", *WORDS.split()),
+    *(
+        [],
+        [1],
+        ["x"],
+        ["AT+CGSMS=1"],
+        ["+36301234567"],
+        ["@anna"],
+        ["06 20 5551234"],
+        [{}],
+        [None],
+        [{"port": "/dev/x"}],
+    ),
+    *({}, {"x": 1}, {"anna": "+36301234567"}, {"123": "+36301234567"}, {"family": ["anna", "112"]}),
+    *({"port": "/dev/x"}, {"ca": "x.pem"}),
+]
+
+
+def paths() -> list[tuple[str, ...]]:
+    """Each key of the schema, as the keys that lead to it; a list's item is `[]`."""
+    found: list[tuple[str, ...]] = []
+
+    def walk(rule: dict[str, Any], path: tuple[str, ...]) -> None:
+        for key, inner in rule.get("properties", {}).items():
+            found.append((*path, key))
+            walk(inner, (*path, key))
+        if "items" in rule:
+            walk(rule["items"], (*path, "[]"))
+
+    walk(json_schema(), ())
+    return found
+
+
+def wrap(path: tuple[str, ...], value: Any) -> Any:
+    for key in reversed(path):
+        value = [{"port": "/dev/x", **value}] if key == "[]" else {key: value}
+    return value
+
+
+@pytest.mark.parametrize("path", paths(), ids=".".join)
+def test_both_give_the_same_verdict_on_every_key(path: tuple[str, ...]) -> None:
+    schema = json_schema()
+    verdicts = set()
+    for value in VALUES:
+        data = wrap(path, value)
+        verdict = accepted(data)
+        # What only the bridge knows: limits in units, ranges that run backwards, forbidden commands.
+        assert valid(schema, data) >= verdict, (data, "the schema refuses what the bridge takes")
+        if not (isinstance(value, str) and re.fullmatch(r"[0-9.]+ ?[smhd]?", value)):
+            assert valid(schema, data) == verdict, data
+        verdicts.add(verdict)
+    assert verdicts == {True, False}
+
+
+def test_an_unknown_key_is_refused_by_both() -> None:
+    for path in [(), ("mqtt",), ("mqtt", "tls"), ("modems", "[]"), ("inbound",), ("logging",)]:
+        data = wrap(path, {"surprise": 1})
+        assert not accepted(data)
+        assert not valid(json_schema(), data)
+
+
+def test_every_key_is_described_and_every_default_is_valid() -> None:
+    def walk(rule: dict[str, Any], place: str) -> None:
+        for key, inner in rule.get("properties", {}).items():
+            assert inner.get("description"), f"{place}.{key}"
+            if "default" in inner:
+                assert valid(inner, inner["default"]), f"{place}.{key}"
+            walk(inner, f"{place}.{key}")
+        if "items" in rule:
+            walk(rule["items"], f"{place}[]")
+
+    walk(json_schema(), "")
+    json.dumps(json_schema())
+
+
+def test_schema_and_settings_have_the_same_keys() -> None:
+    properties = json_schema()["properties"]
+    settings = {field.name for field in dataclasses.fields(Settings)} - {"source"}
+    assert settings == properties.keys()
+    for name in ("inbound", "sending", "limits", "retention", "logging", "virtual_modems"):
+        group = {field.name for field in dataclasses.fields(getattr(Settings(), name))}
+        assert group == properties[name]["properties"].keys(), name
+    mqtt = {field.name for field in dataclasses.fields(MqttSettings)} - {"local"} | {"password_file"}
+    assert mqtt == properties["mqtt"]["properties"].keys()
+    tls = {field.name for field in dataclasses.fields(TlsSettings)}
+    assert tls == properties["mqtt"]["properties"]["tls"]["properties"].keys()
+    modem = {field.name for field in dataclasses.fields(ModemSettings)}
+    assert modem == properties["modems"]["items"]["properties"].keys()
