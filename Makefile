@@ -17,7 +17,7 @@ help: ## this list
 
 run: ## set up what is missing and start the bridge here (ARGS="--config FILE")
 	@scripts/bootstrap.sh run
-	@exec $(BIN)/sms-bridge run $(ARGS)
+	@scripts/run.sh $(ARGS)
 
 test: ## set up what is missing and run every check and test
 	@scripts/bootstrap.sh test

@@ -21,7 +21,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from bench import codec
 from tests.support.stack import Stack, running, wait_until
 
 Row = tuple[str, str, str]
@@ -56,6 +55,8 @@ def machine() -> dict[str, Any]:
 
 
 def bench_codec(_options: argparse.Namespace) -> tuple[Any, list[Row]]:
+    from bench import codec
+
     figures = codec.run()
     return figures, [
         ("codec: encodes per CPU-second, 160 characters", f"{figures['encode']:,.0f}", "≥ 60 000"),
@@ -119,14 +120,14 @@ def bench_latency(_options: argparse.Namespace) -> tuple[Any, list[Row]]:
             text = f"single {number}"
             stack.emulation.do("deliver", modem=0, **{"from": NUMBER, "text": text})
             seen = stack.observer.wait_for("in", lambda p, text=text: p["text"] == text)
-            inbound.append((seen.at - events(stack, "cmti")[-1]["t"]) * 1000)
+            inbound.append((seen.at - events(stack, "cmti")[-1]) * 1000)
             time.sleep(0.1)
         for number in range(60):
             order = f"latency {number}"
             start = time.monotonic()
             stack.observer.publish("out", {"id": order, "to": NUMBER, "text": order, "delivery_report": False})
             stack.observer.wait_state(order, "sent")
-            outbound.append((events(stack, "cmgs")[-1]["t"] - start) * 1000)
+            outbound.append((events(stack, "cmgs")[-1] - start) * 1000)
             time.sleep(0.1)
         start = time.monotonic()
         for number in range(20):
@@ -220,20 +221,25 @@ def slow_fsync(directory: Path, milliseconds: int) -> dict[str, str]:
     return {"LD_PRELOAD": str(library), "SLOW_FSYNC_MS": str(milliseconds)}
 
 
-def events(stack: Stack, kind: str) -> list[dict[str, Any]]:
+def trace(stack: Stack) -> list[dict[str, Any]]:
+    """What the emulated modems saw, with `at` in seconds of CLOCK_MONOTONIC."""
     lines = stack.emulation.trace_file.read_text(encoding="utf-8").splitlines()
-    return [line for line in map(json.loads, lines) if line["event"] == kind]
+    return [{**line, "at": line["ns"] / 1e9} for line in map(json.loads, lines)]
+
+
+def events(stack: Stack, kind: str) -> list[float]:
+    return [line["at"] for line in trace(stack) if line["event"] == kind]
 
 
 def sends_by_modem(stack: Stack) -> dict[int, list[tuple[float, float]]]:
-    """For each modem the spans from Ctrl-Z to result, in seconds of CLOCK_MONOTONIC."""
+    """For each modem the spans from Ctrl-Z to the network's decision, in seconds of CLOCK_MONOTONIC."""
     spans: dict[int, list[tuple[float, float]]] = {}
     started: dict[int, float] = {}
-    for line in map(json.loads, stack.emulation.trace_file.read_text(encoding="utf-8").splitlines()):
-        if line["event"] == "pdu":
-            started[line["modem"]] = line["t"]
-        elif line["event"] == "result" and line["modem"] in started:
-            spans.setdefault(line["modem"], []).append((started.pop(line["modem"]), line["t"]))
+    for line in trace(stack):
+        if line["event"] == "ctrl_z":
+            started[line["modem"]] = line["at"]
+        elif line["event"] == "decided" and line["modem"] in started:
+            spans.setdefault(line["modem"], []).append((started.pop(line["modem"]), line["at"]))
     return spans
 
 

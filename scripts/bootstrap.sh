@@ -67,8 +67,9 @@ install_packages() {
 update_lists() {
     say "apt-get update"
     try=1
-    until root apt-get -q -o Acquire::Retries=3 update >&2; do
+    until quietly root apt-get -q -o Acquire::Retries=3 update; do
         [ $try -lt 3 ] || die "apt-get update failed three times. Its message is above; check the network, then run: make $goal"
+        say "trying again"
         try=$((try + 1))
         sleep 10 # another apt may hold the lock: a new machine upgrades itself
     done
@@ -76,8 +77,21 @@ update_lists() {
 
 apt_install() {
     # shellcheck disable=SC2086
-    root apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 \
-        -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold $no_daemons install "$@" >&2
+    quietly root apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 \
+        -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold $no_daemons \
+        install "$@"
+}
+
+# Runs a command; what it printed is shown only if it failed.
+quietly() {
+    log=$(mktemp)
+    if "$@" >"$log" 2>&1; then
+        rm -f "$log"
+        return 0
+    fi
+    tail -n 25 "$log" >&2
+    rm -f "$log"
+    return 1
 }
 
 # gammu-smsd and smstools are wanted as programs for the tests, not as services: started by the package or at the next

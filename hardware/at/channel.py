@@ -29,6 +29,7 @@ LateHandler = Callable[[object, SendResult], None]
 MAX_SILENCES: Final = 3  # commands in a row without an answer: the connection is of no use any more
 MAX_OCTETS: Final = 164  # of an SMS-SUBMIT: 24 of header at most, 140 of user data (TS 23.040 9.2.2.2)
 REMEMBERED_ECHOES: Final = 8
+CLOCK_STEP: Final = 0.001  # seconds; a shorter rest of a wait is none
 CTRL_Z: Final = b"\x1a"
 ESC: Final = b"\x1b"
 
@@ -74,11 +75,12 @@ class AtChannel:
         self._echoes: deque[str] = deque(maxlen=REMEMBERED_ECHOES)
         self._suspect = False
         self._escape = False  # a resync must clear a prompt first
+        self._resyncing = False
         self._unanswered: list[str] = []
         self._silences = 0
         self._unknown: _UnknownSend | None = None
         self._late_handlers: list[LateHandler] = []
-        self._swallow_ok = False
+        self._swallow_ok_until = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -113,7 +115,7 @@ class AtChannel:
         """The answer to `command`, which waits its turn. Raises AtCommandError, AtTimeout, PortLost."""
         async with self._turn:
             self._check_open()
-            if self._suspect:
+            if self._is_suspect():
                 await self._synchronise()
             return await self._run(command)
 
@@ -180,6 +182,7 @@ class AtChannel:
         """ESC CR, drain, AT until it answers, a recognisable question. Raises AtTimeout (and closes), PortLost."""
         async with self._turn:
             self._check_open()
+            self._framer.forget_stale_prompt()
             self._escape = True
             await self._synchronise()
 
@@ -211,6 +214,8 @@ class AtChannel:
                 self.trace.received(">")
                 if self._current is not None:
                     self._current.prompt()
+                elif self._resyncing:
+                    self._clear_prompt()
 
     def connection_lost(self, error: PortLost | None) -> None:
         self._end(error or PortLost(f"{self.port} was closed"))
@@ -247,10 +252,11 @@ class AtChannel:
             self._link.write(data)
 
     async def drain(self) -> None:
+        self._framer.expect_prompt = True
         now = self._last_read = self._loop.time()
         end = now + timeouts.DRAIN
-        while (silent := now - self._last_read) < timeouts.QUIET and now < end:
-            await asyncio.sleep(timeouts.QUIET - silent)
+        while now < end and (remaining := self._last_read + timeouts.QUIET - now) > CLOCK_STEP:
+            await asyncio.sleep(remaining)
             now = self._loop.time()
         self._check_open()
 
@@ -297,23 +303,28 @@ class AtChannel:
         return response
 
     def _start(self, exchange: Exchange, text: str, shown: str | None, *, prompt: bool = False) -> None:
-        if prompt and self._framer.forget_stale_prompt():
-            self.trace.remark("a stale prompt")
         self._current = exchange
         self._framer.expect_prompt = prompt
         self._echoes.append(text)
-        self._swallow_ok = False
         self.write_bytes(text.encode("ascii") + b"\r", shown or text)
+
+    def _is_suspect(self) -> bool:
+        if self._framer.forget_stale_prompt():  # the modem waits for a PDU that nobody wants to send
+            self._suspect = self._escape = True
+        return self._suspect
 
     async def _synchronise(self) -> None:
         # Bytes abort a send that the modem still has in hand (domain A3.3): few of them, and time for its result.
         after_send = self._unknown is not None and self._loop.time() < self._unknown.until
-        patience = timeouts.PROBE_AFTER_SEND if after_send and not self._escape else timeouts.PROBE
+        probes = timeouts.PROBES_AFTER_SEND if after_send and not self._escape else timeouts.PROBES
+        self._resyncing = True
         try:
-            await synchronise(self, self._unanswered, escape=self._escape, probe_timeout=patience)
+            await synchronise(self, self._unanswered, escape=self._escape, probes=probes)
         except AtTimeout as silence:
             self._end(silence)
             raise
+        finally:
+            self._resyncing = self._framer.expect_prompt = False
         self._suspect = self._escape = False
         self._unanswered.clear()
 
@@ -322,7 +333,7 @@ class AtChannel:
         if self.is_closed:
             return _not_sent("port_lost")
         try:
-            if self._suspect:
+            if self._is_suspect():
                 await self._synchronise()
         except AtTimeout:
             return _not_sent("not_answering")
@@ -420,9 +431,10 @@ class AtChannel:
         now = self._last_read
         if self._router.waiting and self._router.take_body(text, now):
             return
-        if self._swallow_ok and not self._router.knows(text):
-            self._swallow_ok = False
-            if text == "OK":
+        if self._swallow_ok_until and not self._router.knows(text):
+            swallow = text == "OK" and now < self._swallow_ok_until
+            self._swallow_ok_until = 0.0
+            if swallow:
                 return
         if text.startswith("OK") and text != "OK" and self._router.knows(text[2:].lstrip()):
             self._on_line("OK")  # a URC stuck to it
@@ -440,7 +452,7 @@ class AtChannel:
 
     def _late_reference(self, text: str) -> None:
         """`+CMGS:` while no send waits for it: that of the last unknown one (domain A3.3)."""
-        self._swallow_ok = self._current is not None  # the OK behind it is not the current command's
+        self._swallow_ok_until = self._last_read + timeouts.OK_GRACE  # the OK behind it is no command's
         unknown = self._unknown
         if unknown is None or self._last_read > unknown.until:
             self.strays += 1

@@ -237,7 +237,7 @@ def cell_state(domain: str) -> Command:
 
 
 def operator_as_name() -> Command:
-    return Command("AT+COPS=3,0", bare=False, timeout=NETWORK)
+    return Command("AT+COPS=3,0", bare=False, timeout=COMMAND)
 
 
 def operator() -> Command:

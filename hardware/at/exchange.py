@@ -25,6 +25,7 @@ SHORTEST_ECHO: Final = 8  # hex digits; less could be a piece of something else
 REFERENCE: Final = "+CMGS"
 
 _HEX: Final = frozenset(string.hexdigits)
+_URC_SIGNS: Final = frozenset("+^*#$%_")
 _REFERENCE_REST: Final = frozenset(string.digits + ',"/:+ ')
 
 
@@ -148,11 +149,11 @@ class CommandExchange:
                 else:
                     self._answer(joined)
                 return True
-            if prefix and not self._host.is_urc(text):
+            if prefix and not self._host.is_urc(text) and _continues_piece(self._piece, text):
                 self._drop_piece()
                 self._keep_piece(joined)
                 return True
-        elif prefix and self._lines and not _is_body(text) and not begins_final(text) and not self._host.is_urc(text):
+        elif prefix and self._lines and _continues_header(text) and not self._host.is_urc(text):
             self._lines[-1] += text
             self._after_urc = False
             return True
@@ -453,5 +454,12 @@ def _message_reference(text: str) -> int | None:
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 3 and int(digits) <= 255 else None
 
 
-def _is_body(text: str) -> bool:
-    return len(text) >= SHORTEST_BODY and _HEX.issuperset(text)
+def _continues_piece(piece: str, text: str) -> bool:
+    """`text` may be the rest of a line without prefix: hex goes on in hex, and nothing begins as URCs do."""
+    return _HEX.issuperset(text) if _HEX.issuperset(piece) else text[0] not in _URC_SIGNS
+
+
+def _continues_header(text: str) -> bool:
+    """`text` may be the rest of a line with its prefix: neither a PDU nor what begins as URCs or final results do."""
+    is_body = len(text) >= SHORTEST_BODY and _HEX.issuperset(text)
+    return not is_body and text[0] not in _URC_SIGNS and not begins_final(text)

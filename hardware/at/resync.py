@@ -14,7 +14,6 @@ from hardware.at import timeouts
 from hardware.errors import AtTimeout
 
 ESCAPE: Final = b"\x1b\r"  # ESC leaves a prompt without sending, CR ends what the line may hold (domain A2.2)
-ATTEMPTS: Final = 5  # "AT" until it is answered (domain A2.2: autobauding needs several)
 UNMARKED_ROUNDS: Final = 2  # answered and followed by silence, for a modem that knows none of the markers
 
 
@@ -44,21 +43,21 @@ class Wire(Protocol):
         """Ask; True: a final result came behind a line that begins with `marker` ("": any final result)."""
 
 
-async def synchronise(wire: Wire, unanswered: Sequence[str], *, escape: bool, probe_timeout: float) -> None:
+async def synchronise(wire: Wire, unanswered: Sequence[str], *, escape: bool, probes: Sequence[float]) -> None:
     """Return when the next answer is the next command's. Raises AtTimeout if the modem does not answer, PortLost."""
     if escape:
         wire.write_bytes(ESCAPE, "<ESC>")
     await wire.drain()
-    for _ in range(ATTEMPTS):
-        if await wire.probe("AT", "", probe_timeout):
+    for timeout in probes:
+        if await wire.probe("AT", "", timeout):
             break
     else:
         raise AtTimeout(
-            f"no answer to AT, asked {ATTEMPTS} times",
+            f"no answer to AT, asked {len(probes)} times",
             hint="The modem hangs or this is not its AT port: unplug it and plug it in again.",
         )
     if not await _marked(wire, unanswered):
-        await _unmarked(wire, probe_timeout)
+        await _unmarked(wire, probes[-1])
     if unanswered:
         await wire.drain()  # a modem that emits late results out of order gets this long to do so
 
@@ -71,11 +70,11 @@ async def _marked(wire: Wire, unanswered: Sequence[str]) -> bool:
     return False
 
 
-async def _unmarked(wire: Wire, probe_timeout: float) -> None:
+async def _unmarked(wire: Wire, timeout: float) -> None:
     """Second best: answers that are each followed by silence."""
     for _ in range(UNMARKED_ROUNDS):
         await wire.drain()
-        if not await wire.probe("AT", "", probe_timeout):
+        if not await wire.probe("AT", "", timeout):
             raise AtTimeout(
                 "the modem answers AT now and then only",
                 hint="Unplug the modem and plug it in again; if that does not help, its port is not the AT port.",

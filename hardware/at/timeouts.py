@@ -7,8 +7,8 @@ from typing import Final
 COMMAND: Final = 5.0  # local commands; slow sticks need 1 to 2 s while they register
 SIM: Final = 20.0  # commands that read the SIM: it may be busy for seconds after PIN or boot (domain A8.3)
 NETWORK: Final = 60.0  # commands that ask the network, such as +COPS? during a scan (domain A10)
-STORAGE: Final = 30.0  # +CMGL of a full ME at 9600 Bd: 255 messages, 334 ms each at worst, some cached
-RESET: Final = 15.0  # +CFUN=1,1 and friends: the answer comes before the restart
+STORAGE: Final = 120.0  # +CMGL of a full memory: 255 messages at 9600 Bd, 334 ms each
+RESET: Final = 15.0  # +CFUN=1,1 and the like: the answer comes before the restart
 
 PROMPT: Final = 10.0  # "> " after AT+CMGS (domain A3.1: ModemManager 10 s, u-blox under 1 s)
 RESULT: Final = 180.0  # +CMGS after Ctrl-Z: TR1M 45 s with CP retransmissions, u-blox 180 s (domain A3.2)
@@ -22,9 +22,14 @@ URC_BODY: Final = 2.0  # from the header of +CMT or +CDS to its PDU line: 334 ms
 
 QUIET: Final = 0.2  # silence that ends a drain: ESC needs 20 to 200 ms to be obeyed (domain A2.2)
 DRAIN: Final = 2.0  # a drain's cap: a modem that never falls silent (URC flood) is probed all the same
-PROBE: Final = 0.5  # one "AT" of the resync (domain A2.2: up to 5 times, 500 ms apart, for autobauding)
-PROBE_AFTER_SEND: Final = 5.0  # the same while a send may still run: each byte may abort it, so few
+PROBES: Final = (
+    0.5,
+    0.5,
+    0.5,
+    1.0,
+    2.0,
+)  # "AT" of the resync: autobauding needs several (domain A2.2), a slow one time
+PROBES_AFTER_SEND: Final = (5.0,) * 5  # the same while a send may still run: each byte may abort it, so few
 MARKER: Final = 2.0  # a recognisable question, answered from the modem's memory
 
-OPEN: Final = 10.0  # opening a port that answers slowly, DNS and connect of socket:// included
 CLOSE: Final = 5.0  # the kernel's close(); beyond it the port counts as wedged

@@ -12,7 +12,7 @@ from hardware.emulator.phone import Phone
 Handler = Callable[["Commands", Token], list[str]]
 
 _HANDLERS: dict[str, Handler] = {**general.HANDLERS, **sms.HANDLERS}
-_NEED_SIM = {"+CIMI", "+CSCA", "+CNUM", "+CRSM", "+CSIM", "+CCID", "+CPMS", *sms.HANDLERS} - sms.WITHOUT_SIM
+_NEED_SIM = {"+CIMI", "+CSCA", "+CNUM", "+CRSM", "+CSIM", "+CPMS", *sms.HANDLERS} - sms.WITHOUT_SIM
 
 
 class Services(Protocol):
@@ -91,6 +91,8 @@ class Commands:
     def _guard(self, token: Token) -> None:
         """The SIM's state, as SMS and SIM commands meet it (CMS 3xx, CME 1x)."""
         phone = self.phone
+        if token.name in phone.personality.iccid and not (phone.sim_ready and not phone.sim_absent):
+            raise CommandError("CME", 10 if phone.sim_absent else 14)
         busy = token.name in _NEED_SIM or token.name == "+CPIN"
         if not busy or token.op == "=?":
             return

@@ -137,12 +137,11 @@ class ControlServer:
 
     def _deliver(self, request: dict[str, Any]) -> Answer:
         modem = self._modem(request)
-        sender, text, fields = _text(request, "from"), request.get("text"), {}
-        for key in ("flash", "encoding", "ref", "ref_bits", "port", "pid", "dcs", "national"):
-            if key in request:
-                fields[key] = request[key]
+        sender, text = _text(request, "from"), request.get("text")
+        fields: dict[str, Any] = {key: request[key] for key in ("flash", "encoding", "national") if key in request}
+        fields |= {key: int(request[key]) for key in ("ref", "ref_bits", "port", "pid", "dcs") if key in request}
         if "class" in request:
-            fields["message_class"] = request["class"]
+            fields["message_class"] = int(request["class"])
         if "data" in request:
             fields["data"] = bytes.fromhex(_text(request, "data"))
         if (text is None) == ("data" not in request):

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,8 @@ CNMA_TIMEOUT = 15.0
 USSD_DELAY = 0.3
 RING_INTERVAL = 5.0
 TRACE_LENGTH = 20_000
+_WAP_PUSH = (2948, 2949)
 _FILLER = "old message"
-_LONG_AGO = datetime(2025, 1, 12, 12, 34, 56, tzinfo=UTC)
 
 Tracer = Callable[[int, int, str], None]
 
@@ -123,10 +123,11 @@ class VirtualModem:
         count = 0
         for storage in self.phone.members(self.phone.settings.memories[2]):
             while storage.free > 0:
-                request = DeliverRequest(sender, _LONG_AGO, text=f"{text} {count}", smsc=self.smsc)
-                pdu = encode_deliver(request)[0]
-                length = len(wire.without_smsc(bytes.fromhex(pdu)))
-                storage.add(Stored(Stat.READ, pdu, length))
+                now = datetime.now().astimezone()
+                pdu = encode_deliver(DeliverRequest(sender, now, text=f"{text} {count}", smsc=self.smsc))[0]
+                octets = bytes.fromhex(pdu)
+                self._network.note_delivered(self, sender, octets)
+                storage.add(Stored(Stat.READ, pdu, len(wire.without_smsc(octets))))
                 count += 1
         return count
 
@@ -220,6 +221,10 @@ class VirtualModem:
     def urc(self, *lines: str) -> None:
         self._interpreter.urc(*lines)
 
+    def room_in(self, delay: float) -> None:
+        """Look again in `delay` seconds: a fault will have ended by itself."""
+        self._later(delay, self.room)
+
     def room(self) -> None:
         self._told_full = False
         self._tell_registration()
@@ -229,6 +234,9 @@ class VirtualModem:
 
     def take_mr(self) -> int:
         return self.phone.take_mr()
+
+    def in_service(self) -> bool:
+        return self.phone.in_service
 
     def reachable(self) -> bool:
         return self.phone.in_service and self.faults.active("wedge") is None
@@ -263,12 +271,14 @@ class VirtualModem:
         ds = self.phone.settings.cnmi[3]
         if ds == 1:
             return self._route((f"+CDS: {message.length}", message.pdu))
+        if ds == 0 and self.personality.unrouted_reports == "drop":
+            return Reception.ACCEPTED
+        memory = "SR" if "SR" in self.phone.storages else self.phone.settings.memories[2]
+        place = self.phone.store(message, memory)
+        if place is None:
+            self._tell_full(memory)
+            return Reception.FULL
         if ds == 2:
-            memory = "SR" if "SR" in self.phone.storages else self.phone.settings.memories[2]
-            place = self.phone.store(message, memory)
-            if place is None:
-                self._tell_full(memory)
-                return Reception.FULL
             self._message_urc(f'+CDSI: "{place[0]}",{place[1]}')
             self.mark("cdsi")
         return Reception.ACCEPTED
@@ -425,4 +435,4 @@ def _class_of(tpdu: bytes) -> int | None:
 def _is_push(item: Item) -> bool:
     """A WAP push: an MMS notification."""
     ports = getattr(item.decoded, "ports", None)
-    return bool(ports) and ports[0] in (2948, 2949)
+    return ports is not None and ports[0] in _WAP_PUSH

@@ -58,15 +58,19 @@ class Emulator:
         return [str(modem.line.link) for modem in self.modems]
 
     async def start(self) -> None:
-        """Open the ports, the ledger and the control socket; idempotent."""
+        """Open the ports, the ledger and the control socket; idempotent.
+
+        OSError: the directory cannot be used; BlockingIOError: another emulator uses it.
+        """
         if self._running:
             return
         self._running = True
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._ledger.open()
-        if self.trace_path is not None:
-            self._trace_fd = os.open(self.trace_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
+            self._ledger.open()
+            if self.trace_path is not None:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+                self._trace_fd = os.open(self.trace_path, flags, 0o644)
             for modem in self.modems:
                 modem.start()
             await self._control.start()
@@ -105,10 +109,10 @@ class Emulator:
         """Octets as they are, SMSC field in front, sound or not; ValueError when it is no hex."""
         self.network.deliver(self.modems[modem], "", bytes.fromhex(pdu))
 
-    def fault(
-        self, modem: int, name: str, *, count: int = 1, duration: float | None = None, **params: Any
-    ) -> None:
+    def fault(self, modem: int, name: str, *, count: int = 1, duration: float | None = None, **params: Any) -> None:
         """Make something go wrong (`faults.NAMES`); ValueError for what there is not."""
+        params, count = faults.checked(params), int(count)
+        duration = None if duration is None else float(duration)
         if name not in faults.NAMES:
             raise ValueError(f"no fault {name!r}; there are: {', '.join(sorted(faults.NAMES))}")
         target = self.modems[modem]
@@ -119,12 +123,16 @@ class Emulator:
             return
         if name == "cms_error":
             params.setdefault("stage", "after")
+        if name == "half_line":
+            params.setdefault("on", "+CMGS")
         action = self._at_once(target, name, params)
         if action is not None:
             action()
         else:
             target.faults.arm(name, count=count, duration=duration, **params)
         target.room()
+        if duration is not None:
+            target.room_in(duration + 0.01)
 
     def clear(self, modem: int, name: str | None = None) -> list[str]:
         """Take back one fault by name, or all; what was taken back."""
@@ -137,12 +145,11 @@ class Emulator:
             "plug": target.plug,
             "reboot": target.reboot,
             "echo_on": lambda: setattr(target.phone.settings, "echo", True),
-            "pin_required": lambda: target.phone.require_pin(
-                str(params.get("pin", "1234")), int(params.get("attempts", 3))
-            ),
+            "text_mode": lambda: setattr(target.phone.settings, "text_mode", True),
+            "pin_required": lambda: target.phone.require_pin(params.get("pin", "1234"), params.get("attempts", 3)),
         }
         if name == "storage_full" and not params.get("hard"):
-            return lambda: target.fill(str(params.get("from", "+36309999999")), str(params.get("text", "old message")))
+            return lambda: target.fill(params.get("from", "+36309999999"), params.get("text", "old message"))
         return actions.get(name)
 
     def _write_trace(self, now: int, modem: int, event: str) -> None:

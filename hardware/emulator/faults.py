@@ -11,7 +11,7 @@ ONE_SHOT = {
     "urc_in_middle": "a URC inside the next answers, between the prompt and the result too",
     "late_result": "the network accepts, the result comes `delay` seconds later (30)",
     "lost_result": "the network accepts, the result never comes",
-    "half_line": "the next result (`on`: a command prefix; default the send) stops in the middle of a line",
+    "half_line": "the next result (`on`: a command prefix; `+CMGS`) stops in the middle of a line",
     "sim_busy": "`count` commands that need the SIM are answered SIM busy (CME 14, CMS 314)",
     "cms_error": "a send ends in CMS `code`; `stage`: `before` the prompt or `after` the PDU (default)",
     "cme_error": "a command ends in CME `code`; `on`: a command prefix such as `+CSQ`",
@@ -37,19 +37,47 @@ ACTIONS = {
     "plug": "the port comes back under another name",
     "reboot": "the modem restarts: settings lost, boot URCs; `on` as for unplug",
     "echo_on": "the echo is on again",
+    "text_mode": "it is in text mode, as some are after a SIM refresh",
 }
 """Faults that happen at once, or at the moment that `on` names."""
 
 NAMES = {**ONE_SHOT, **LASTING, **ACTIONS}
+_KINDS: dict[str, type] = {
+    "code": int,
+    "csq": int,
+    "stat": int,
+    "attempts": int,
+    "delay": float,
+    "accepted": bool,
+    "hard": bool,
+}
 MOMENTS = ("now", "command", "cmgs", "prompt", "ctrl_z", "accepted")
 
 
 @dataclass(slots=True)
 class Fault:
+    """One that is armed; `params` have passed `checked`."""
+
     name: str
     count: int = 1
     until: float | None = None  # of the clock given to `Faults`
     params: dict[str, Any] = field(default_factory=dict)
+
+
+def checked(params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters in the types that faults read them in; ValueError names the one that is wrong."""
+    result = {}
+    for key, value in params.items():
+        kind = _KINDS.get(key, str)
+        try:
+            result[key] = _truth(value) if kind is bool else kind(value)
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError(f"`{key}` cannot be {value!r}") from None
+    return result
+
+
+def _truth(value: object) -> bool:
+    return value.lower() in ("1", "true", "yes", "on") if isinstance(value, str) else bool(value)
 
 
 class Faults:

@@ -174,18 +174,17 @@ class Interpreter:
         self._state = State.SENDING
         fault = self._faults.take("cms_error", stage="after")
         cause = int(fault.params.get("code", 500)) if fault else None
-        accepted = bool(fault and fault.params.get("accepted"))
-        reported = cause if accepted else None
+        taken_all_the_same = fault is not None and bool(fault.params.get("accepted"))
 
         def done(verdict: Verdict) -> None:
-            self._result(name, Verdict(verdict.mr, reported or verdict.cause))
+            if not self._alive or (verdict.cause is None and self._host.moment("accepted")):
+                return
+            self._result(name, Verdict(verdict.mr, cause if taken_all_the_same else verdict.cause))
 
-        self._host.submit(pdu, None if accepted else cause, done)
+        self._host.submit(pdu, None if taken_all_the_same else cause, done)
 
     def _result(self, name: str, verdict: Verdict) -> None:
         """The network has spoken; tell the host, as far as the faults let us."""
-        if not self._alive or self._host.moment("accepted"):
-            return
         if fault := self._faults.take("late_result"):
             self._host.later(float(fault.params.get("delay", 30.0)), lambda: self._tell(name, verdict))
         else:
@@ -247,9 +246,10 @@ class Interpreter:
 
     def _ask(self, prompt: Prompt, blocks: list[bytes]) -> None:
         """Put the prompt out and take a PDU."""
-        self._host.mark("cmgs")
-        if self._host.moment("cmgs"):
-            return
+        if prompt.keep is None:
+            self._host.mark("cmgs")
+            if self._host.moment("cmgs"):
+                return
         if fault := self._faults.take("cms_error", stage="before"):
             code = int(fault.params.get("code", 500))
             self._finish(b"".join(blocks) + self._final(CommandError("CMS", code)))
@@ -288,12 +288,13 @@ class Interpreter:
 
     def _finish(self, answer: bytes) -> None:
         """The command is over: its answer, then what had to wait for it."""
-        self._state = State.COMMAND
-        if self._faults.active("wedge"):
-            return
-        held, self._held = "".join(self._held).encode("latin-1"), []
-        if answer or held:
-            self._host.write(answer + held)
+        sent, self._state = self._state is State.SENDING, State.COMMAND
+        said = answer + "".join(self._held).encode("latin-1")
+        self._held = []
+        if said and not self._faults.active("wedge"):
+            self._host.write(said)
+            if sent:
+                self._host.mark("result")
         self._commands.after_answer()
         self._pump()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _EXTENDED = re.compile(r"([+^*#%!$][A-Za-z][A-Za-z0-9_]*)\s*(=\?|=|\?|)")
-_BASIC = re.compile(r"(&?[A-Za-z]|S\d+|s\d+)(=\?|=|\?|)(\d*)")
+_BASIC = re.compile(r"(S\d+|s\d+|&?[A-Za-z])(=\?|=|\?|)(\d*)")
 
 CME_TEXT = {
     0: "phone failure", 3: "operation not allowed", 4: "operation not supported", 5: "PH-SIM PIN required",
@@ -44,7 +44,7 @@ class CommandError(Exception):
         self.text = text
 
 
-class Prompt(Exception):  # noqa: N818 - control flow: the command goes on with data
+class Prompt(Exception):
     """The command wants a PDU: `check` turns the typed octets into a message, `keep` (if any) stores it."""
 
     def __init__(
@@ -56,7 +56,7 @@ class Prompt(Exception):  # noqa: N818 - control flow: the command goes on with 
         self.keep = keep
 
 
-class Wait(Exception):  # noqa: N818 - control flow: the command takes its time
+class Wait(Exception):
     """The command ends later: after `delay` seconds with `lines`, or when the network answers `submit`."""
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from datetime import UTC, datetime
@@ -17,7 +18,13 @@ class Ledger:
         self._fd: int | None = None
 
     def open(self) -> None:
+        """BlockingIOError: another emulator writes there."""
         self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.close()
+            raise
 
     def close(self) -> None:
         if self._fd is not None:

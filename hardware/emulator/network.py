@@ -19,6 +19,7 @@ from hardware.pdu import PduError, decode
 _NO_SERVICE = 331
 _NO_SMSC = 330
 _DELIVERED = 0x00
+_TRUNK, _COUNTRY = "06", "+36"  # how a number of the emulated SIMs' country is dialled inside it
 
 
 class Reception(Enum):
@@ -33,14 +34,21 @@ class Reception(Enum):
 class Terminal(Protocol):
     """A phone as the network sees it."""
 
-    index: int
-    imei: str
-    iccid: str
-    number: str
-    smsc: str
-
+    @property
+    def index(self) -> int: ...
+    @property
+    def imei(self) -> str: ...
+    @property
+    def iccid(self) -> str: ...
+    @property
+    def number(self) -> str: ...
+    @property
+    def smsc(self) -> str: ...
     def take_mr(self) -> int: ...
-    def reachable(self) -> bool: ...
+    def in_service(self) -> bool: ...
+    def reachable(self) -> bool:
+        """In service, and its firmware takes messages."""
+
     def receive(self, item: Item) -> Reception: ...
 
 
@@ -115,9 +123,7 @@ class Network:
         """How many messages the service centre holds for that SIM."""
         return len(self._queues[number].items)
 
-    def submit(
-        self, terminal: Terminal, pdu: bytes, cause: int | None, done: Callable[[Verdict], None]
-    ) -> None:
+    def submit(self, terminal: Terminal, pdu: bytes, cause: int | None, done: Callable[[Verdict], None]) -> None:
         """Take a SUBMIT; `done` after the latency, unless the phone is gone by then. `cause`: refuse it."""
         mr = terminal.take_mr()
         self._after(self._sample(), lambda: self._decide(terminal, pdu, mr, cause, done))
@@ -125,6 +131,12 @@ class Network:
     def deliver(self, to: Terminal, sender: str, pdu: bytes) -> None:
         """A DELIVER from outside, SMSC field in front, at once; any octets will do."""
         self._enqueue(Item("deliver", sender, to.number, pdu.hex().upper(), wire.without_smsc(pdu)))
+
+    def note_delivered(self, to: Terminal, sender: str, pdu: bytes) -> None:
+        """A message that a phone has had all along: in the ledger as if it had come just now."""
+        hexed = pdu.hex().upper()
+        item = Item("deliver", sender, to.number, hexed, wire.without_smsc(pdu), _decoded(hexed, "mt"))
+        self._write_item(to, item, None)
 
     def retry(self, terminal: Terminal) -> None:
         """The phone has room again, or is back: try what waits for it."""
@@ -147,7 +159,7 @@ class Network:
     def _decide(
         self, terminal: Terminal, pdu: bytes, mr: int, cause: int | None, done: Callable[[Verdict], None]
     ) -> None:
-        if not terminal.reachable():
+        if not terminal.in_service():
             done(Verdict(mr, _NO_SERVICE))
             return
         smsc, tpdu = wire.split_smsc(pdu)
@@ -166,7 +178,7 @@ class Network:
     def _carry(self, terminal: Terminal, submit: wire.Submit) -> None:
         now = datetime.now().astimezone()
         origin = Origin(terminal, submit.mr, submit.address, now) if submit.status_report else None
-        target = self._terminals.get(submit.number)
+        target = self._subscriber(submit.number)
         if target is None:
             fate = self.outside.get(submit.number) or self.outside["*"]
             if origin is not None and fate.status is not None:
@@ -177,6 +189,15 @@ class Network:
         tpdu = wire.deliver_of(submit, terminal.number, now)
         item = Item("deliver", terminal.number, target.number, _with_smsc(target, tpdu), tpdu, origin=origin)
         self._after(self._sample() / 2, lambda: self._enqueue(item))
+
+    def _subscriber(self, number: str) -> Terminal | None:
+        """The emulated SIM with that number, however it was dialled."""
+        for prefix, instead in (("", ""), ("00", "+"), (_TRUNK, _COUNTRY), ("", "+")):
+            if number.startswith(prefix):
+                found = self._terminals.get(instead + number[len(prefix) :])
+                if found is not None:
+                    return found
+        return None
 
     def _report(self, origin: Origin, status: int) -> None:
         done = datetime.now().astimezone()

@@ -63,6 +63,7 @@ class Personality:
     cnmi: tuple[tuple[int, ...], ...] = ((0, 1, 2), (0, 1, 2, 3), (0, 2), (0, 1, 2), (0, 1))
     cnmi_refused_ds: tuple[int, ...] = ()
     cnmi_power_up: tuple[int, ...] = (0, 0, 0, 0, 0)
+    unrouted_reports: str = "store"
     full_urc: str = ""
     full_urc_setting: str = ""
     mms_push_extra: str = ""
@@ -94,7 +95,7 @@ def load(name: str) -> Personality:
         raise PersonalityError(f"{path}: {error}") from None
     try:
         return _build(path.stem, data)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise PersonalityError(f"{path}: {error}") from None
 
 
@@ -102,9 +103,7 @@ def _build(name: str, data: dict[str, Any]) -> Personality:
     known = {f.name for f in fields(Personality)} - {"name"}
     if unknown := data.keys() - known:
         raise ValueError(f"unknown keys: {', '.join(sorted(unknown))}")
-    values: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
-    }
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
     values["answers"] = {command: tuple(lines) for command, lines in data["answers"].items()}
     values["boot"] = tuple(BootStep(**step) for step in data.get("boot", ()))
     values["chatter"] = tuple(Chatter(**item) for item in data.get("chatter", ()))
@@ -122,6 +121,8 @@ def _check(it: Personality) -> None:
         raise ValueError(f"storage: {it.storage} is not among the storages")
     if len(it.cnmi) != 5 or len(it.cnmi_power_up) != 5:
         raise ValueError("cnmi: five columns")
+    if it.unrouted_reports not in ("store", "drop"):
+        raise ValueError("unrouted_reports: store or drop")
     if it.cmti_storage and it.cmti_storage not in it.storages:
         raise ValueError(f"cmti_storage: {it.cmti_storage} is not among the storages")
     for key in ("+CGMI", "+CGMM", "+CGMR", "+CGSN", "I"):

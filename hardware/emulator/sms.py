@@ -135,6 +135,8 @@ def _cmgl(c: Commands, t: Token) -> list[str]:
 def _cmgr(c: Commands, t: Token) -> list[str]:
     if t.op == "=?":
         return []
+    if c.phone.settings.text_mode:
+        raise _cms(303)
     storage, slot = _slot(c.phone, t.args)
     message = storage.slots.get(slot)
     if message is None:

@@ -106,9 +106,7 @@ def message_class(dcs: int) -> int | None:
 def address_digits(field: bytes) -> str:
     """Address field (length in digits, type, semi-octets) as `+36…` or bare digits."""
     count, kind = field[0], field[1]
-    digits = "".join(
-        _SEMI_OCTETS[n] if n < 15 else "" for octet in field[2:] for n in (octet & 15, octet >> 4)
-    )[:count]
+    digits = "".join(_SEMI_OCTETS[n] if n < 15 else "" for octet in field[2:] for n in (octet & 15, octet >> 4))[:count]
     return ("+" if kind & 0x70 == 0x10 else "") + digits
 
 

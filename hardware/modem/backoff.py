@@ -52,20 +52,18 @@ class Node:
             return None
         return (found.st_ino, found.st_rdev, found.st_ctime_ns if found.st_rdev == 0 else 0)
 
-    async def wait(self, wake: asyncio.Event, seconds: float | None, before: Signature) -> bool:
+    async def wait(self, wake: asyncio.Event, seconds: float, before: Signature) -> bool:
         """Until woken, the time is over, or the node is another than `before`; True: it came anew."""
         loop = asyncio.get_running_loop()
-        end = None if seconds is None else loop.time() + seconds
+        end = loop.time() + seconds
         while True:
             now = self.signature()
             if now is not None and now != before:
                 return True
-            left = None if end is None else end - loop.time()
-            if left is not None and left <= 0:
+            left = end - loop.time()
+            if left <= 0:
                 return False
-            step = timeouts.PATH_POLL if left is None else min(left, timeouts.PATH_POLL)
-            if self._path is None and left is not None:
-                step = left
+            step = left if self._path is None else min(left, timeouts.PATH_POLL)
             try:
                 async with asyncio.timeout(step):
                     await wake.wait()

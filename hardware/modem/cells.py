@@ -13,6 +13,9 @@ from hardware.types import ModemState, Registration
 __all__ = ["Cells"]
 
 
+MOST_QUESTIONS = 5  # without one answer; the modem is then taken for registered
+
+
 class Cells:
     """The registration of one connection; moves the modem between registering and ready."""
 
@@ -21,11 +24,13 @@ class Cells:
         self._life = life
         self._cells: dict[str, CellState] = {}
         self._domains: tuple[str, ...] = ()
+        self._asked = 0
 
     def begin(self, domains: tuple[str, ...]) -> None:
         """The modem was set up anew; `domains` are those it answers."""
         self._domains = domains
         self._cells.clear()
+        self._asked = 0
 
     def told(self, urc: Urc) -> None:
         """`+CREG: <stat>…` and its kin, unasked."""
@@ -36,6 +41,7 @@ class Cells:
 
     async def ask(self) -> None:
         """Ask every domain, then judge."""
+        self._asked += 1
         for domain in self._domains:
             answer = await ask(self._channel, commands.cell_state(domain))
             for line in answer.lines if answer is not None else ():
@@ -54,8 +60,9 @@ class Cells:
         if (status.registration, status.access) != (registration, access):
             status.registration, status.access = registration, access
             life.changed()
-        # A modem that answers neither may still send: the network will say.
-        carries = best.carries_sms if best is not None else not self._domains
+        # A modem that never says where it is may still send: the network will say.
+        silent = not self._domains or self._asked > MOST_QUESTIONS
+        carries = best.carries_sms if best is not None else silent
         if carries and life.state is ModemState.REGISTERING:
             life.in_service(f"registered: {registration}")
         elif not carries and life.state in CAN_SEND | {ModemState.REGISTERING}:

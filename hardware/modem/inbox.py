@@ -49,16 +49,22 @@ class _Item:
 
 @dataclass(slots=True)
 class _Slot:
-    """What is known of a slot: its content, and whether the sink has it."""
+    """What is known of a slot: the message in it, and whether the sink has that."""
 
-    raw: str
+    item: _Item
     stored: bool = False
+
+    @property
+    def raw(self) -> str:
+        return self.item.pdu.raw
 
 
 class Inbox:
     """One connection's inbound side. `run_reader` alone touches storages; `run_storer` alone talks to the sink."""
 
-    def __init__(self, channel: AtChannel, config: ModemConfig, life: Life, sink: InboundSink) -> None:
+    def __init__(
+        self, channel: AtChannel, config: ModemConfig, life: Life, sink: InboundSink, backlog: list[ReceivedPdu]
+    ) -> None:
         self.lock = asyncio.Lock()  # storage selection is global to the modem (domain A5.7)
         self._channel = channel
         self._config = config
@@ -67,15 +73,20 @@ class Inbox:
         self._storages: Storages | None = None  # None: not set up, nothing is read
         self._selected: str | None = None
         self._announced: dict[StoragePointer, None] = {}
+        self._backlog = backlog  # routed messages that no session has brought to the sink yet
         self._fresh: list[_Item] = []
+        self._storing: asyncio.Future[None] | None = None  # the sink's commit while it runs
+        self._in_hand: list[ReceivedPdu] = []  # what of it was routed
         self._deletions: deque[_Item] = deque()
         self._slots: dict[tuple[str, int], _Slot] = {}
         self._unlisted: set[str] = set()  # storages whose +CMGL does not work (domain A5.4)
         self._sweep_at = 0.0
         self._refused_until = 0.0
         self._refusals = 0
+        self._said_full = False
         self._work = asyncio.Event()
         self._hand = asyncio.Event()
+        self._step_of: asyncio.Task[None] | None = None  # the reader, while it talks to the modem
 
     def begin(self, storages: Storages) -> None:
         """The modem is set up (anew): forget what was known of its slots, sweep them all."""
@@ -87,6 +98,9 @@ class Inbox:
 
     def pause(self) -> None:
         """The modem restarted: its settings, perhaps its SIM, are not what they were. `begin` ends it."""
+        if self._step_of is not None:
+            self._step_of.cancel()  # its question was lost with the restart; the deadline need not pass
+            self._step_of = None
         self._storages = None
         self._selected = None
         self._deletions.clear()
@@ -120,18 +134,28 @@ class Inbox:
         """Announced messages first, then deletions, then sweeps; runs until cancelled or the port is lost."""
         while True:
             self._work.clear()
+            task = self._step_of = asyncio.current_task()
             try:
                 busy = await self._step()
+            except asyncio.CancelledError:
+                if self._step_of is not None or task is None or task.uncancel() > 0:
+                    raise
+                busy = False  # interrupted by `pause`
             except AtTimeout as error:
                 # What was asked stays in its slot, and the next sweep meets it again.
                 _LOG.warning("%s: %s", self._config.name, error)
                 self.sweep_soon(timeouts.EMPTY_SLOT_RETRY)
                 busy = False
+            self._step_of = None
             if not busy:
                 await self._rest()
 
     async def run_storer(self) -> None:
         """What was read goes to the sink, as one batch of all there is; runs until cancelled."""
+        self._fresh[:0] = [_Item(pdu, "", None, counted=False) for pdu in self._backlog]
+        self._backlog.clear()
+        if self._fresh:
+            self._hand.set()
         while True:
             await self._hand.wait()
             self._hand.clear()
@@ -139,14 +163,40 @@ class Inbox:
             if not batch:
                 continue
             try:
-                async with asyncio.timeout(timeouts.STORE):
-                    await self._sink.store([item.pdu for item in batch])
+                await self._hand_over(batch)
             except Exception as error:  # whatever the sink's reason: nothing may be deleted
                 self._refused(batch, error)
                 await asyncio.sleep(self._refused_until - asyncio.get_running_loop().time())
                 self._hand.set()
             else:
                 self._stored(batch)
+
+    async def finish(self) -> None:
+        """The connection is over: a commit that runs may end, and what was routed is kept for the next one."""
+        routed = [item.pdu for item in self._fresh if item.index is None]
+        self._fresh.clear()
+        if self._storing is not None:
+            await asyncio.wait({self._storing}, timeout=timeouts.LAST_STORE)
+            self._storing.cancel()
+            done = self._storing.done() and not self._storing.cancelled() and self._storing.exception() is None
+            if not done:
+                routed[:0] = self._in_hand
+        self._backlog.extend(routed[:MOST_ROUTED])
+
+    async def _hand_over(self, batch: list[_Item]) -> None:
+        """The sink's commit; raises what it raises. A lost connection does not cut it short: see `finish`."""
+        self._in_hand = [item.pdu for item in batch if item.index is None]
+        self._storing = asyncio.ensure_future(self._sink.store([item.pdu for item in batch]))
+        try:
+            async with asyncio.timeout(timeouts.STORE):
+                await asyncio.shield(self._storing)
+        except asyncio.CancelledError:
+            raise  # the connection ended, the commit did not
+        except BaseException:
+            self._storing.cancel()
+            self._storing = None
+            raise
+        self._storing = None
 
     async def _step(self) -> bool:
         """The most urgent piece of work; False when there is none."""
@@ -281,9 +331,7 @@ class Inbox:
         _LOG.warning("%s: %s lists %d messages unreadably", self._config.name, storage, len(listing.refused))
         return None
 
-    async def _scan(
-        self, storages: Storages, storage: str, use: parsers.StorageUse | None
-    ) -> list[StoredMessage]:
+    async def _scan(self, storages: Storages, storage: str, use: parsers.StorageUse | None) -> list[StoredMessage]:
         """Each slot by itself: from 0, as some modems count from there."""
         used, total = (use.used, use.total) if use is not None else (MOST_SLOTS, MOST_SLOTS)
         found: list[StoredMessage] = []
@@ -295,9 +343,7 @@ class Inbox:
                 break
         return found
 
-    async def _select(
-        self, storages: Storages, storage: str, *, anew: bool = False
-    ) -> parsers.StorageUse | None:
+    async def _select(self, storages: Storages, storage: str, *, anew: bool = False) -> parsers.StorageUse | None:
         """Make `storage` the one to read; its use, when it was asked. Raises AtCommandError."""
         if self._selected == storage and not anew:
             return None
@@ -311,14 +357,15 @@ class Inbox:
 
     def _count(self, storage: str, used: int, total: int) -> None:
         status = self._life.status.storage
-        was_full = status.total is not None and status.used is not None and status.used >= status.total > 0
         if (status.used, status.total) != (used, total):
             status.used, status.total = used, total
             self._life.changed()
-        if total > 0 and used >= total and not was_full:
-            self._life.event("storage_full", storage=storage, used=used, total=total)
         full = total > 0 and used >= ALMOST_FULL * total
-        self._life.warn("storage", f"the message storage is at {used} of {total}" if full else None)
+        if total > 0 and used >= total and not self._said_full:
+            self._said_full = True
+            self._life.event("storage_full", storage=storage, used=used, total=total)
+        self._said_full = self._said_full and full
+        self._life.warn("storage", f"the message storage {storage} is almost full" if full else None)
 
     def _take(self, storage: str, index: int | None, raw: str, *, counted: bool = False) -> None:
         """A message was read: towards the sink, unless it is there already."""
@@ -326,8 +373,10 @@ class Inbox:
             slot = self._slots.get((storage, index))
             if slot is not None and slot.raw == raw:
                 return
-            self._slots[(storage, index)] = _Slot(raw)
-        self._fresh.append(_Item(self._received(raw, storage, index), storage, index, counted))
+        item = _Item(self._received(raw, storage, index), storage, index, counted)
+        if index is not None:
+            self._slots[(storage, index)] = _Slot(item)
+        self._fresh.append(item)
         self._hand.set()
 
     def _received(self, raw: str, storage: str, index: int | None) -> ReceivedPdu:
@@ -400,4 +449,4 @@ class Inbox:
         queued = {item.key for item in self._deletions}
         for key, slot in self._slots.items():
             if slot.stored and key not in queued:
-                self._deletions.append(_Item(self._received(slot.raw, *key), *key, counted=True))
+                self._deletions.append(slot.item)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from hardware.at import commands, parsers
 from hardware.at.channel import AtChannel
 from hardware.at.types import AtCommandError, Command
-from hardware.errors import AtTimeout, HardwareError
-from hardware.modem import profiles
+from hardware.errors import AtTimeout, HardwareError, ModemError
+from hardware.modem import profile as profiles
 from hardware.modem.config import ModemConfig, PinLedger
 from hardware.modem.dialogue import ask, must, patiently
-from hardware.modem.profiles import Profile
+from hardware.modem.profile import Profile
 from hardware.modem.sim import read_iccid, unlock
 from hardware.types import ModemStatus
 
@@ -78,9 +78,21 @@ class Interview:
         }
         return found
 
+    async def announce_messages(self) -> tuple[int, ...] | None:
+        """Have new messages stored and announced; the `+CNMI` that the modem took, None: it takes none."""
+        for setting in commands.CNMI_LADDER:
+            try:
+                await patiently(self._channel, commands.new_messages(*setting))
+            except (AtCommandError, AtTimeout):
+                continue
+            return setting
+        return None
+
     async def look_further(self) -> None:
         """What is nice to know and may be slow; asked once the modem is in service."""
         channel, status = self._channel, self._status
+        if status.smsc is None:
+            await self._ask_service_centre()
         await ask(channel, commands.operator_as_name())
         if (answer := await ask(channel, commands.own_numbers())) is not None:
             numbers = [number for line in answer.lines if (number := parsers.cnum(line))]
@@ -138,14 +150,17 @@ class Interview:
 
     async def _set_messages(self, found: Abilities) -> None:
         channel = self._channel
-        await must(channel, commands.message_format(), "the modem has no PDU mode")
+        try:
+            await patiently(channel, commands.message_format())
+        except AtCommandError as error:
+            raise ModemError(f"the modem has no PDU mode: {error.text}") from error
         await ask(channel, commands.message_service(0))
         found.storages = await self._choose_storages()
-        for setting in commands.CNMI_LADDER:
-            if await ask(channel, commands.new_messages(*setting)) is not None:
-                found.cnmi = setting
-                break
-        if (answer := await ask(channel, commands.service_centre())) is not None:
+        found.cnmi = await self.announce_messages()
+        await self._ask_service_centre()
+
+    async def _ask_service_centre(self) -> None:
+        if (answer := await ask(self._channel, commands.service_centre())) is not None:
             numbers = [number for line in answer.lines if (number := parsers.csca(line))]
             self._status.smsc = numbers[0] if numbers else None
 
@@ -169,7 +184,7 @@ class Interview:
                 except AtCommandError:
                     continue
                 return storages
-        raise HardwareError("the modem refuses every message storage (+CPMS)", hint="try another SIM")
+        raise ModemError("the modem refuses every message storage (+CPMS)", hint="try another SIM")
 
     async def _set_cells(self, found: Abilities) -> None:
         domains = []

@@ -133,7 +133,7 @@ class Life:
         if notes.get(key) == sentence:
             return False
         if sentence is None:
-            del notes[key]
+            notes.pop(key, None)
         else:
             notes[key] = sentence
             _LOG.warning("%s: %s", self.status.name, sentence, extra={"modem": self.status.name})

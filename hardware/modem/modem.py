@@ -30,6 +30,7 @@ from hardware.types import (
     ModemListener,
     ModemState,
     ModemStatus,
+    ReceivedPdu,
     SendError,
     SendOutcome,
     SendResult,
@@ -60,6 +61,7 @@ class Modem:
         self._pins = pins if pins is not None else MemoryPinLedger()
         self._late = late
         self._node = Node(config.port if config.is_device else None)
+        self._backlog: list[ReceivedPdu] = []  # messages that stand in no storage and not yet in the sink
         self._session: Session | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -103,9 +105,7 @@ class Modem:
         """Until the modem is ready, or degraded but able to send."""
         await self._life.wait_ready()
 
-    async def send_part(
-        self, pdu: str, length: int, authorise: Authorise, *, token: object = None
-    ) -> SendResult:
+    async def send_part(self, pdu: str, length: int, authorise: Authorise, *, token: object = None) -> SendResult:
         """Hand one part over (hex with SMSC octets, `length` without them); never raises for modem reasons."""
         session = self._session
         if session is None or self._stopping or not self._life.can_send:
@@ -164,9 +164,9 @@ class Modem:
             elif not self._node.exists and self.status.state is not ModemState.OFFLINE:
                 self._leave(f"{self.config.port} is gone; plug the modem in")
 
-    async def _connect_once(self) -> float | None:
-        """One connection from open to loss; the seconds to wait before the next, None: until the port is there."""
-        session = Session(self.config, self._life, self._sink, self._pins, self._late)
+    async def _connect_once(self) -> float:
+        """One connection from open to loss; the seconds to wait before the next, at most."""
+        session = Session(self.config, self._life, self._sink, self._pins, self._late, self._backlog)
         began: float | None = None
         try:
             try:
@@ -204,15 +204,15 @@ class Modem:
             self.status.usb_path = port.usb_path if port is not None else None
             self.status.vid_pid = port.vid_pid if port is not None else None
 
-    def _ended(self, error: HardwareError) -> float | None:
-        """Say why there is no connection; the seconds to wait, None: until the port is there."""
+    def _ended(self, error: HardwareError) -> float:
+        """Say why there is no connection; the seconds to wait, at most."""
         sentence = f"{error}; {error.hint}" if error.hint else str(error)
         if self.status.state is ModemState.INTERVIEWING:
             self._life.event("modem_interview", status="failed", reason=sentence)
         match error:
             case PortMissing():
                 self._leave(sentence)
-                return self._backoff.delay() if self._node.exists else None
+                return self._backoff.delay() if self._node.exists else timeouts.RECONNECT_CAP
             case PortLost() | PortBusy() | PortForbidden():
                 self._leave(sentence)
                 return self._backoff.delay()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import NoReturn
 
 from hardware.at import commands, parsers, urc
@@ -18,7 +19,17 @@ from hardware.modem.dialogue import ask
 from hardware.modem.inbox import Inbox
 from hardware.modem.interview import Abilities, Interview
 from hardware.modem.life import CAN_SEND, Life
-from hardware.types import Action, Authorise, InboundSink, ModemState, SendError, SendOutcome, SendResult
+from hardware.modem.sim import SimBlocked
+from hardware.types import (
+    Action,
+    Authorise,
+    InboundSink,
+    ModemState,
+    ReceivedPdu,
+    SendError,
+    SendOutcome,
+    SendResult,
+)
 
 __all__ = ["LateResult", "Session"]
 
@@ -29,6 +40,8 @@ LateResult = Callable[[object, SendResult], None]
 
 MOST_SETUPS = 5  # a modem that restarts again and again in its interview has a power problem
 MOST_STRIKES = 3  # sends in a row that the modem refuses without a word (domain A9: bare ERROR three times)
+
+POLLING_ONLY = "the modem does not announce new messages; they are found by looking now and then"
 
 _NO_SERVICE = frozenset({"cms_331", "cme_30", "cms_302"})
 _STRIKES = frozenset({"error", "prompt_timeout", "cms_300", "cms_81", "cms_98"})
@@ -42,32 +55,43 @@ class Session:
     _interview: Interview
 
     def __init__(
-        self, config: ModemConfig, life: Life, sink: InboundSink, ledger: PinLedger, late: LateResult | None
+        self,
+        config: ModemConfig,
+        life: Life,
+        sink: InboundSink,
+        ledger: PinLedger,
+        late: LateResult | None,
+        backlog: list[ReceivedPdu],
     ) -> None:
         self._config = config
         self._life = life
         self._sink = sink
         self._ledger = ledger
         self._late = late
+        self._backlog = backlog
         self._channel: AtChannel | None = None
         self._abilities = Abilities()
         self._attention = asyncio.Event()  # something in `_keep` is due
         self._usable = asyncio.Event()  # the modem said that it can handle messages
         self._restart: str | None = None  # why it must be set up again
         self._broken: HardwareError | None = None  # why this connection must end
+        self._curious = True  # the slow questions have not been asked
         self._set_up_at = 0.0
         self._sent_at = 0.0
         self._polled_at = 0.0
         self._cnmi_checked_at = 0.0
-        self._reset_format = False
-        self._strikes = 0
+        self._left_text_mode = False
+        self._strikes = 0  # sends in a row that were refused without a word
+        self._sim_strikes = 0  # in a row because of the SIM
         self._watched: set[str] = set()
+        self._last_call: parsers.Call | None = None
+        self._rang_at = 0.0
 
     async def open(self) -> None:
         """Open the port; raises PortMissing, PortBusy, PortForbidden, PortWedged."""
         channel = await AtChannel.open(self._config.port, baudrate=self._config.baudrate)
         self._channel = channel
-        self._inbox = Inbox(channel, self._config, self._life, self._sink)
+        self._inbox = Inbox(channel, self._config, self._life, self._sink, self._backlog)
         self._cells = Cells(channel, self._life)
         self._interview = Interview(channel, self._config, self._life.status, self._ledger)
         for prefix in ("+CMTI", "+CDSI"):
@@ -119,12 +143,11 @@ class Session:
         )
         self._sent_at = asyncio.get_running_loop().time()
         if result.error is None:
-            self._strikes = 0
-        else:
-            self._judge(result.error)
-            if self._reset_format:
-                self._reset_format = False
-                await ask(channel, commands.message_format())
+            self._succeeded()
+            return result
+        self._judge(result.error)
+        if result.error.code in ("cms_304", "cms_305"):
+            return await self._leave_text_mode(result, result.error)
         return result
 
     @property
@@ -160,13 +183,18 @@ class Session:
         self._attention.set()
 
     async def close(self) -> bool:
-        """Give the port back; False: the kernel keeps it."""
-        return self._channel is None or await self._channel.close()
+        """Give the port back; False: the kernel keeps it. A commit that runs may end first."""
+        if self._channel is None:
+            return True
+        closed = await self._channel.close()
+        await self._inbox.finish()
+        return closed
 
     async def _set_up(self) -> None:
         life, channel = self._life, self.channel
         life.move(ModemState.INTERVIEWING, "asking the modem who it is")
         self._set_up_at = asyncio.get_running_loop().time()
+        self._curious = True
         old_sim = life.status.iccid
         async with self._inbox.lock:
             await channel.resync()
@@ -186,7 +214,7 @@ class Session:
             life.event("sim_changed", iccid=life.status.iccid, previous=old_sim)
         self._cells.begin(self._abilities.domains)
         self._inbox.begin(self._abilities.storages)
-        life.warn("cnmi", None if self._abilities.cnmi else "new messages are found by polling only")
+        life.warn("cnmi", None if self._abilities.cnmi else POLLING_ONLY)
         life.ok()
         life.move(ModemState.REGISTERING, "set up; waiting for the network")
         await self._cells.ask()
@@ -196,17 +224,35 @@ class Session:
 
     async def _keep(self) -> NoReturn:
         """All that is done without being asked, one thing at a time."""
-        await self._look_further()
         while True:
-            await self._wait_for_attention()
+            self._attention.clear()
             if self._broken is not None:
                 raise self._broken
             if self._restart is not None:
                 await self._recover()
-            elif self._life.state is ModemState.REGISTERING:
+                continue
+            if self._life.state is ModemState.REGISTERING:
                 await self._cells.ask()
+            elif self._curious:
+                self._curious = not await self._unless_interrupted(self._look_further())
             elif self._poll_is_due():
-                await self._poll()
+                await self._unless_interrupted(self._poll())
+            await self._wait_for_attention()
+
+    async def _unless_interrupted(self, work: Coroutine[None, None, None]) -> bool:
+        """Do `work`; False: something more urgent came up, and a restarted modem owes no answer."""
+        task = asyncio.ensure_future(work)
+        urgent = asyncio.ensure_future(self._attention.wait())
+        try:
+            await asyncio.wait({task, urgent}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in (task, urgent):
+                one.cancel()
+            await asyncio.wait({task, urgent})
+            failure = None if task.cancelled() else task.exception()
+        if failure is not None:
+            raise failure
+        return not task.cancelled()
 
     async def _wait_for_attention(self) -> None:
         registering = self._life.state is ModemState.REGISTERING
@@ -215,7 +261,6 @@ class Session:
                 await self._attention.wait()
         except TimeoutError:
             pass
-        self._attention.clear()
 
     async def _recover(self) -> None:
         """The modem restarted: wait until it can handle messages, then set it up in place."""
@@ -230,7 +275,6 @@ class Session:
                 pass
         await self.begin()
         self._life.event("recovery", reason="the modem was set up again")
-        await self._look_further()
 
     def _poll_is_due(self) -> bool:
         """An idle modem is asked; one that is never idle, now and then."""
@@ -246,12 +290,16 @@ class Session:
         if now - self._cnmi_checked_at > timeouts.CNMI_CHECK:
             self._cnmi_checked_at = now
             await self._check_cnmi()
+            await self._ask_operator()
 
     async def _look_further(self) -> None:
         """What may be slow and need not be known before the first message."""
         self._cnmi_checked_at = asyncio.get_running_loop().time()
         await self._measure()
         await self._interview.look_further()
+        await self._ask_operator()
+
+    async def _ask_operator(self) -> None:
         answer = await ask(self.channel, commands.operator())
         for line in answer.lines if answer is not None else ():
             if (found := parsers.cops(line)) is not None:
@@ -278,17 +326,42 @@ class Session:
     async def _check_cnmi(self) -> None:
         """The setting is lost by a SIM refresh that nobody tells of (domain A4.3)."""
         wanted = self._abilities.cnmi
-        answer = await ask(self.channel, commands.new_message_query())
-        if wanted is None or answer is None:
+        if wanted is None:
+            self._abilities.cnmi = await self._interview.announce_messages()
+            self._life.warn("cnmi", None if self._abilities.cnmi else POLLING_ONLY)
             return
-        now = next((c for line in answer.lines if (c := parsers.cnmi(line)) is not None), None)
+        answer = await ask(self.channel, commands.new_message_query())
+        lines = answer.lines if answer is not None else []
+        now = next((setting for line in lines if (setting := parsers.cnmi(line)) is not None), None)
         if now is not None and now[:2] != wanted[:2]:
             self.set_up_again("the modem forgot its settings")
+
+    def _succeeded(self) -> None:
+        self._strikes = self._sim_strikes = 0
+        self._left_text_mode = False
+        for key in ("barred", "smsc"):
+            self._life.warn(key, None)
+
+    async def _leave_text_mode(self, result: SendResult, error: SendError) -> SendResult:
+        """Text mode may have come back (domain A9): the part is right after all, unless it is refused once more."""
+        await ask(self.channel, commands.message_format())
+        if error.code != "cms_305" or self._left_text_mode or result.outcome is not SendOutcome.NOT_SENT:
+            return result
+        self._left_text_mode = True
+        return replace(result, error=replace(error, action=Action.RETRY_SAME, retry_after=0.0))
 
     def _judge(self, error: SendError) -> None:
         """What a failed send says about the modem and its SIM, beyond the message."""
         self._strikes = self._strikes + 1 if error.code in _STRIKES else 0
-        if error.action in (Action.SIM_FAULT, Action.SIM_PIN):
+        of_sim = error.action in (Action.SIM_FAULT, Action.SIM_PIN, Action.FAIL_ROUTE)
+        self._sim_strikes = self._sim_strikes + 1 if of_sim else 0
+        if error.action is Action.FAIL_ROUTE:
+            if self._sim_strikes >= MOST_STRIKES:
+                self._life.warn("barred", f"the network refuses what this SIM sends: {error.text}")
+        elif of_sim and self._sim_strikes >= MOST_STRIKES:
+            self._sim_strikes = 0
+            self.give_up(SimBlocked(f"the SIM does not send: {error.text}", hint="try it in a telephone"))
+        elif of_sim:
             self.set_up_again(f"the SIM needs attention: {error.text}")
         elif error.action is Action.MODEM_RESET or self._strikes >= MOST_STRIKES:
             self._strikes = 0
@@ -298,8 +371,6 @@ class Session:
             self._attention.set()
         elif error.action is Action.STORAGE:
             self._inbox.sweep_soon()
-        elif error.code in ("cms_304", "cms_305"):
-            self._reset_format = True  # text mode came back (domain A9)
         elif error.action is Action.SIM_CFG:
             self._life.warn("smsc", "the SIM has no service centre number (+CSCA)")
 
@@ -328,8 +399,11 @@ class Session:
 
     def _called(self, line: Urc) -> None:
         call = parsers.clip(line.text)
+        now = asyncio.get_running_loop().time()
         if call is not None:
-            self._life.event("call", number=call.number)
+            if call != self._last_call or now - self._rang_at > timeouts.CALL_GAP:
+                self._life.event("call", number=call.number)
+            self._last_call, self._rang_at = call, now
 
     def _resolved(self, token: object, result: SendResult) -> None:
         if result.outcome is SendOutcome.SENT:

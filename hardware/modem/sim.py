@@ -12,7 +12,7 @@ from hardware.errors import AtTimeout, ModemError, SimError
 from hardware.modem import timeouts
 from hardware.modem.config import PinLedger, pin_key
 from hardware.modem.dialogue import ask, patiently, refused_as
-from hardware.modem.profiles import Profile
+from hardware.modem.profile import Profile
 from hardware.types import ModemStatus, SimStatus
 
 __all__ = ["SimBlocked", "read_iccid", "unlock"]
@@ -31,6 +31,7 @@ _WORDS = {"READY": "ready", "SIM PIN": "pin", "SIM PUK": "puk", "NOT INSERTED": 
 _SENTENCES = {
     "NOT INSERTED": ("there is no SIM in the modem", "put a SIM in; it is looked at again every minute"),
     "SIM PUK": ("the SIM is blocked and asks for its PUK", "unlock it in a telephone; the bridge never enters a PUK"),
+    "NOT READY": ("the SIM does not get ready", "unplug the modem and plug it in again"),
     "SIM FAILURE": ("the SIM does not work", "clean its contacts, try it in a telephone"),
     "SIM WRONG": ("the modem refuses this SIM", "the modem may be locked to another operator"),
 }
@@ -42,9 +43,7 @@ class SimBlocked(SimError):
     retryable = False
 
 
-async def unlock(
-    channel: AtChannel, status: ModemStatus, profile: Profile, pin: str | None, ledger: PinLedger
-) -> None:
+async def unlock(channel: AtChannel, status: ModemStatus, profile: Profile, pin: str | None, ledger: PinLedger) -> None:
     """Return when the SIM is ready; at most one attempt ever for a PIN on a SIM. Raises SimBlocked, ModemError."""
     code = await _code(channel)
     status.sim = SimStatus(_WORDS.get(code, "failure"))
@@ -60,12 +59,12 @@ async def unlock(
         raise SimBlocked(
             f"the SIM has {attempts} PIN attempt(s) left, which is kept for a person", hint="unlock it in a telephone"
         )
-    key = pin_key(await read_iccid(channel, profile) or status.imei or status.name, pin)
-    if await ledger.tried(key):
-        raise SimBlocked(
-            "the configured PIN was tried on this SIM before and was not accepted", hint="check `pin`, then change it"
-        )
-    await _enter(channel, status, pin, key, ledger)
+    # The ICCID may be readable today and not tomorrow: both names of this SIM count.
+    identities = (await read_iccid(channel, profile), status.imei or status.name)
+    keys = [pin_key(identity, pin) for identity in identities if identity is not None]
+    if await _was_tried(keys, ledger):
+        raise SimBlocked("the configured PIN was tried before and not accepted", hint="check `pin`, then change it")
+    await _enter(channel, status, pin, keys, ledger)
 
 
 async def read_iccid(channel: AtChannel, profile: Profile) -> str | None:
@@ -112,9 +111,20 @@ async def _attempts_left(channel: AtChannel, profile: Profile) -> int | None:
     return None
 
 
-async def _enter(channel: AtChannel, status: ModemStatus, pin: str, key: str, ledger: PinLedger) -> None:
+async def _was_tried(keys: list[str], ledger: PinLedger) -> bool:
+    try:
+        return any([await ledger.tried(key) for key in keys])
+    except Exception as error:  # whatever the reason: what nobody remembers may have been tried
+        raise SimBlocked(f"the PIN was not entered, as it is not known whether it was tried: {error}") from error
+
+
+async def _enter(channel: AtChannel, status: ModemStatus, pin: str, keys: list[str], ledger: PinLedger) -> None:
     """Write the PIN once: the ledger knows before the port does (domain A8.2)."""
-    await ledger.record(key)
+    try:
+        for key in keys:
+            await ledger.record(key)
+    except Exception as error:  # whatever the reason: an attempt that nobody remembers may be made twice
+        raise SimBlocked(f"the PIN was not entered, as that cannot be recorded: {error}") from error
     _LOG.info("%s: entering the PIN, one attempt", status.name, extra={"modem": status.name})
     rejected = SimBlocked("the SIM did not accept the configured PIN", hint="check `pin`, then change it")
     try:
@@ -127,5 +137,9 @@ async def _enter(channel: AtChannel, status: ModemStatus, pin: str, key: str, le
         await channel.resync()
     if await _code(channel) != _READY:
         raise rejected
-    await ledger.accepted(key)
     status.sim = SimStatus("ready")
+    try:
+        for key in keys:
+            await ledger.accepted(key)
+    except Exception as error:  # the modem works; the next power cut will need a person
+        _LOG.warning("%s: that the PIN was right cannot be recorded: %s", status.name, error)

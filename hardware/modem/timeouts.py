@@ -18,6 +18,7 @@ CNMI_CHECK: Final = 600.0  # the setting is volatile (domain A4.3)
 
 EMPTY_SLOT_RETRY: Final = 0.5  # announced but not there yet: Huawei E3531 (domain A2.2)
 STORE: Final = 60.0  # one commit on the worst SD card, with a busy writer before it
+LAST_STORE: Final = 5.0  # a commit that runs when the connection ends; the next connection waits for it
 SINK_BACKOFF_FIRST: Final = 1.0  # the journal refused: each sweep reads the whole SIM again, so not a storm
 SINK_BACKOFF_CAP: Final = 60.0
 
@@ -28,4 +29,5 @@ STABLE: Final = 30.0  # a connection that lasted this long was a good one: the b
 PATH_POLL: Final = 0.5  # whether a device node is there: a stat() of devtmpfs, some microseconds
 PATH_SETTLE: Final = 0.2  # udev sets owner and mode after the node appears
 BLOCKED_RETRY: Final = 60.0  # a SIM may be put in, a person may have unlocked it (domain A9, CME 10)
+CALL_GAP: Final = 8.0  # between two RINGs of one call are 5 s or 6 (TS 22.001); more is another call
 CHANGE_COALESCE: Final = 0.5  # counters change with every part; the status goes out at most this often

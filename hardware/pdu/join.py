@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 from hardware.pdu.decode import decode_user_data
 from hardware.pdu.errors import PduError
@@ -67,23 +66,27 @@ def _ordered(
 
 
 def _contents(ordered: dict[int, Deliver | Submit]) -> tuple[str | None, bytes | None]:
-    # A run ends where the alphabet changes or a part is missing: no character crosses that.
     texts: list[str] = []
     data: list[bytes] = []
-    place = 0
-
-    def run(item: tuple[int, Deliver | Submit]) -> tuple[object, ...]:
-        nonlocal place
-        place += 1
-        seq, part = item
-        return part.encoding, part.header.locking, part.header.single, seq - place
-
-    for _, members in groupby(ordered.items(), run):
-        run_parts = [part for _, part in members]
-        octets = b"".join(part.user_data for part in run_parts)
-        text, raw = decode_user_data(run_parts[0].encoding, octets, run_parts[0].header)
+    for run in _runs(ordered):
+        octets = b"".join(part.user_data for part in run)
+        text, raw = decode_user_data(run[0].encoding, octets, run[0].header)
         if text is not None:
             texts.append(text)
         if raw is not None:
             data.append(raw)
     return ("".join(texts) if texts else None), (b"".join(data) if data else None)
+
+
+def _runs(ordered: dict[int, Deliver | Submit]) -> list[list[Deliver | Submit]]:
+    # A run ends where the alphabet changes or a part is missing: no character crosses that.
+    runs: list[list[Deliver | Submit]] = []
+    expected: object = None
+    for seq, part in ordered.items():
+        alphabet = part.encoding, part.header.locking, part.header.single
+        if (seq, alphabet) == expected:
+            runs[-1].append(part)
+        else:
+            runs.append([part])
+        expected = seq + 1, alphabet
+    return runs

@@ -65,6 +65,11 @@ class Message:
         """A message waiting indication, from the header or the coding scheme."""
         return self.header.mwi or DCS[self.dcs].mwi
 
+    @property
+    def reply_path(self) -> bool:
+        """TP-RP."""
+        return bool(self.first & 0x80)
+
 
 @dataclass(slots=True)
 class Deliver(Message):
@@ -106,11 +111,6 @@ class Deliver(Message):
         """TP-SRI: the sender asked for a status report."""
         return bool(self.first & 0x20)
 
-    @property
-    def reply_path(self) -> bool:
-        """TP-RP."""
-        return bool(self.first & 0x80)
-
 
 @dataclass(slots=True)
 class Submit(Message):
@@ -130,11 +130,6 @@ class Submit(Message):
     def reject_duplicates(self) -> bool:
         """TP-RD."""
         return bool(self.first & 0x04)
-
-    @property
-    def reply_path(self) -> bool:
-        """TP-RP."""
-        return bool(self.first & 0x80)
 
     @property
     def validity_format(self) -> str:

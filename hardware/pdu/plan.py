@@ -60,19 +60,18 @@ def plan(
         return _octets(_unicode(content, "utf-8"), fixed, ref_bits)
     if encoding not in ("auto", "gsm7"):
         raise PduError("the encoding is none of auto, gsm7, ucs2, 8bit")
-    found, failure = _attempt(_gsm7, content, 0, 0, fixed, ref_bits)
-    if found is None or len(found.pieces) > 1:
+    found = _attempt(_gsm7, content, 0, 0, fixed, ref_bits)
+    if isinstance(found, PduError) or len(found.pieces) > 1:
         for lock, single in _candidates(national, locking):
-            other, _ = _attempt(_gsm7, content, lock, single, fixed, ref_bits)
-            if other is not None and (found is None or _cost(other) < _cost(found)):
+            other = _attempt(_gsm7, content, lock, single, fixed, ref_bits)
+            if isinstance(other, Plan) and (isinstance(found, PduError) or _cost(other) < _cost(found)):
                 found = other
-    if encoding == "auto" and (found is None or found.ies != fixed):
-        wide, failure = _attempt(_ucs2, content, fixed, ref_bits)
-        if wide is not None and (found is None or len(wide.pieces) < len(found.pieces)):
+    if encoding == "auto" and (isinstance(found, PduError) or found.ies != fixed):
+        wide = _attempt(_ucs2, content, fixed, ref_bits)
+        if isinstance(found, PduError) or (isinstance(wide, Plan) and len(wide.pieces) < len(found.pieces)):
             found = wide
-    if found is None:
-        assert failure is not None
-        raise failure
+    if isinstance(found, PduError):
+        raise found
     return found
 
 
@@ -93,11 +92,11 @@ def estimate(
     return Estimate(made.encoding, len(made.pieces), made.units, made.per_part, foreign, shifts[0] if shifts else None)
 
 
-def _attempt(maker: Callable[..., Plan], *arguments: object) -> tuple[Plan | None, PduError | None]:
+def _attempt(maker: Callable[..., Plan], *arguments: object) -> Plan | PduError:
     try:
-        return maker(*arguments), None
+        return maker(*arguments)
     except PduError as error:
-        return None, error
+        return error
 
 
 def _candidates(national: Iterable[int | str], locking: bool) -> Iterable[tuple[int, int]]:

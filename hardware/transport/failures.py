@@ -75,7 +75,7 @@ def reason(error: BaseException | None) -> str:
     if error is None:
         return "the line was hung up"
     root = error.__context__ if error.__context__ is not None else error
-    return str(root) or type(root).__name__
+    return str(root).partition(" [")[0] or type(root).__name__
 
 
 def _network_hint(error: BaseException, number: int | None) -> str:

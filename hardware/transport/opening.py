@@ -23,6 +23,11 @@ from hardware.transport.threads import call_in_thread
 
 OPEN_DEADLINE: Final = 10.0  # seconds; a dead ttyACM blocks open() for about 5, DNS and connect take as long
 NETWORK_SCHEMES: Final = ("socket", "rfc2217")
+KEEPALIVE: Final = (  # seconds, seconds, times: a serial server without power is found within a minute
+    (socket.TCP_KEEPIDLE, 30),
+    (socket.TCP_KEEPINTVL, 10),
+    (socket.TCP_KEEPCNT, 3),
+)
 PTY_MAJORS: Final = range(136, 144)  # Unix98 pty slaves (Linux devices.txt)
 
 
@@ -83,6 +88,8 @@ def _claim(url: str, port: Any, scheme: str) -> None:
     if scheme == "socket":
         port._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         port._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in KEEPALIVE:
+            port._socket.setsockopt(socket.IPPROTO_TCP, option, value)
         _settle_socket(port)
     elif not scheme and os.major(os.fstat(port.fd).st_rdev) not in PTY_MAJORS:
         # Besides flock, which binds only those who ask for it. Not on a pty: there the flag outlives a killed process.

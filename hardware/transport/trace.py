@@ -8,10 +8,10 @@ from collections import deque
 from typing import NamedTuple
 
 CAPACITY = 200
-SHORTEST_SECRET = 4  # characters; a shorter line can hold no PIN, number or PDU
+SHORTEST_SECRET = 6  # characters; a shorter line holds no PIN with its command, no number and no PDU
+SHORTEST_HEX = 20  # digits; an ICCID is a number of 19 or 20
 
-_HEX = re.compile(r"[0-9A-Fa-f]{20,}")
-_DIGITS = re.compile(r"\d{7,}")
+_HEX_OR_NUMBER = re.compile(r"[0-9A-Fa-f]{20,}|[0-9]{7,}")
 _SECRETS = re.compile(r"(?i)(CPIN2?|CPWD|CLCK|EPIN|SPIC|CSIM|PINR)\s*=.*")
 _QUOTED_TEXT = re.compile(r'"[^"]*"?')
 
@@ -44,19 +44,17 @@ class WireTrace:
 
 def redact(line: str) -> str:
     """`line` with hex of 20 digits and more as its length, digits of 7 and more masked, PINs and USSD texts starred."""
-    if len(line) <= SHORTEST_SECRET:
+    if len(line) < SHORTEST_SECRET:
         return line
     if "=" in line:
         line = _SECRETS.sub(r"\1=***", line)
     if line.startswith(("+CUSD:", "AT+CUSD=")):
         line = _QUOTED_TEXT.sub('"***"', line)
-    return _DIGITS.sub(_mask, _HEX.sub(_length, line))
-
-
-def _length(match: re.Match[str]) -> str:
-    return f"<hex {len(match[0])}>"
+    return _HEX_OR_NUMBER.sub(_mask, line)
 
 
 def _mask(match: re.Match[str]) -> str:
-    digits = match[0]
-    return f"{digits[:3]}{'*' * (len(digits) - 5)}{digits[-2:]}"
+    found = match[0]
+    if len(found) >= SHORTEST_HEX:
+        return f"<hex {len(found)}>"
+    return f"{found[:3]}{'*' * (len(found) - 5)}{found[-2:]}"

@@ -14,6 +14,7 @@ COMMANDS = {
     "run": ("sms_bridge.cli.run", "Run the bridge."),
     "send": ("sms_bridge.cli.send", "Send one message and show what becomes of it."),
     "listen": ("sms_bridge.cli.listen", "Print messages as they come in."),
+    "health": ("sms_bridge.cli.health", "Whether the bridge is online, as an exit code."),
     "modems": ("sms_bridge.cli.modems", "What is plugged in, who holds it, what is wrong with it."),
     "emulate": ("sms_bridge.cli.emulate", "Run virtual modems as serial ports."),
     "control": ("sms_bridge.cli.control", "Tell running virtual modems what to do."),

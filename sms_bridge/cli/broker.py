@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import queue
 import socket
 import time
@@ -18,6 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from sms_bridge.config import MqttSettings
 
 CONNECT_DEADLINE = 10.0  # seconds for TCP and TLS to a broker across a slow line
+STATE_DEADLINE = 2.0  # seconds for the retained bridge state to come after the subscription
 ANSWER_DEADLINE = 10.0  # seconds for CONNACK, SUBACK, PUBACK each
 RECONNECT = (1, 30)  # seconds, doubling
 
@@ -112,6 +114,19 @@ class Client:
         if not info.is_published():
             raise click.ClickException(f"the broker at {self.address} did not take the order. It may have been sent.")
 
+    def require_bridge(self, topic: str) -> None:
+        """ClickException unless the retained state on `topic`, one that we subscribed to, says online."""
+        end = time.monotonic() + STATE_DEADLINE
+        state = None
+        while state is None and time.monotonic() < end:
+            event = self.next(STATE_DEADLINE)
+            if isinstance(event, Message) and event.topic == topic:
+                state = fields_of(event.payload).get("state")
+        if state != "online":
+            raise click.ClickException(
+                f"no bridge is online at the broker {self.address}. Start it with `sms-bridge run`."
+            )
+
     def _make(self) -> paho.Client:
         settings = self._settings
         protocol = MQTTProtocolVersion.MQTTv5 if settings.protocol == "5" else MQTTProtocolVersion.MQTTv311
@@ -174,6 +189,15 @@ class Client:
         except UnicodeDecodeError:
             return  # never one that we subscribed to by name
         self._events.put(Message(topic, bytes(message.payload), bool(message.retain)))
+
+
+def fields_of(payload: bytes) -> dict[str, Any]:
+    """A payload's JSON object; empty for anything else."""
+    try:
+        found = json.loads(payload)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _no_delay(_client: Any, _data: Any, sock: Any) -> None:

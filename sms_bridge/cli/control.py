@@ -13,6 +13,8 @@ import click
 
 from sms_bridge.cli.options import config_option, load_settings
 
+# Fields that the control socket wants as numbers; all others are text, phone numbers and PINs above all.
+NUMBERS = frozenset("attempts code count csq delay duration index modem quiet stat status timeout".split())
 ANSWER_DEADLINE = 30.0  # seconds; a delivery waits for the emulated network
 
 
@@ -61,8 +63,9 @@ def _field(word: str) -> tuple[str, Any]:
     key, equals, value = word.partition("=")
     if not equals:
         raise click.UsageError(f"{word!r} is no field: write it as name=value.")
-    # Only what cannot be a phone number or a text is a number here.
-    return key, int(value) if key in ("modem", "code", "count", "index") and value.isdecimal() else value
+    if key in NUMBERS and value.replace(".", "", 1).isdecimal():
+        return key, float(value) if "." in value else int(value)
+    return key, value
 
 
 def _parse(text: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import stat
 import sys
 from pathlib import Path
 
@@ -18,9 +19,7 @@ from hardware.emulator.serial import die_with_parent
 
 
 @click.command("emulate")
-@click.option(
-    "--modems", type=click.IntRange(1, MAX_MODEMS), default=2, show_default=True, help="How many modems."
-)
+@click.option("--modems", type=click.IntRange(1, MAX_MODEMS), default=2, show_default=True, help="How many modems.")
 @click.option(
     "--dir",
     "directory",
@@ -68,6 +67,8 @@ def command(
         raise click.UsageError(str(error)) from None
     try:
         asyncio.run(_serve(emulator, as_json=as_json, parent_watch=parent_watch))
+    except BlockingIOError:
+        raise click.ClickException(f"another emulator runs in {directory}: choose another --dir") from None
     except OSError as error:
         raise click.ClickException(f"cannot start in {directory}: {error.strerror or error}") from None
 
@@ -89,11 +90,13 @@ async def _serve(emulator: Emulator, *, as_json: bool, parent_watch: bool) -> No
 
 
 def _watch_parent(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
-    """The kernel's word, and the end of a pipe on standard input: either alone may come too late or never."""
-    parent = os.getppid()
-    die_with_parent()
-    if parent != os.getppid():
-        ended.set()
+    """The end of a pipe on standard input says it; where that is no pipe, the kernel does."""
+    if not stat.S_ISFIFO(os.fstat(0).st_mode) and not stat.S_ISSOCK(os.fstat(0).st_mode):
+        parent = os.getppid()
+        die_with_parent()
+        if parent != os.getppid():
+            ended.set()
+        return
 
     def read() -> None:
         try:
@@ -104,10 +107,7 @@ def _watch_parent(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None
             loop.remove_reader(0)
             ended.set()
 
-    try:
-        loop.add_reader(0, read)
-    except (PermissionError, OSError):
-        return  # standard input is a file or /dev/null: it says nothing about the parent
+    loop.add_reader(0, read)
 
 
 def _ready_line(emulator: Emulator) -> str:

@@ -12,10 +12,9 @@ from typing import Any
 
 import click
 
-from sms_bridge.cli.broker import Client, Lost, Message, Refused, connected
+from sms_bridge.cli.broker import Client, Lost, Message, Refused, connected, fields_of
 from sms_bridge.cli.options import config_option, load_settings, printable
 
-STATE_DEADLINE = 2.0  # seconds for the retained bridge state to come after the subscription
 ACCEPT_DEADLINE = 15.0  # seconds for the bridge's first word: one commit, on a slow SD card
 REPORT_DEADLINE = 30.0  # seconds after `sent` for a delivery report; the phone may be off for days
 GOOD = ("sent", "delivered")
@@ -68,25 +67,12 @@ def command(
         order["modem"] = modem
     base = settings.base_topic
     with connected(settings, [f"{base}/status", f"{base}/bridge/state"]) as client:
-        _require_bridge(client, f"{base}/bridge/state")
+        # An order to a bridge that is away would be sent some day; nobody who waits here wants that.
+        client.require_bridge(f"{base}/bridge/state")
         progress = _Progress(wait, time.monotonic())
         client.publish(f"{base}/out", json.dumps(order, ensure_ascii=False))
         _follow(client, order["id"], progress, timeout, f"{base}/status")
     return _report(progress, as_json)
-
-
-def _require_bridge(client: Client, topic: str) -> None:
-    """An order to a bridge that is away would be sent some day; nobody who waits here wants that."""
-    end = time.monotonic() + STATE_DEADLINE
-    state = None
-    while state is None and time.monotonic() < end:
-        event = client.next(TICK)
-        if isinstance(event, Message) and event.topic == topic:
-            state = _object(event.payload).get("state")
-    if state != "online":
-        raise click.ClickException(
-            f"no bridge is online at the broker {client.address}. Start it with `sms-bridge run`. Nothing was sent."
-        )
 
 
 def _follow(client: Client, order: str, progress: _Progress, timeout: float, topic: str) -> None:
@@ -103,7 +89,7 @@ def _follow(client: Client, order: str, progress: _Progress, timeout: float, top
             click.echo("the broker is away, trying again", err=True)
         if not isinstance(event, Message) or event.topic != topic:
             continue
-        status = _object(event.payload)
+        status = fields_of(event.payload)
         if status.get("id") != order:
             continue
         progress.take(status)
@@ -136,11 +122,3 @@ def _line(status: dict[str, Any]) -> str:
     error = status.get("error")
     text = " ".join(words)
     return printable(f"{text}: {error.get('text')} ({error.get('code')})" if isinstance(error, dict) else text)
-
-
-def _object(payload: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(payload)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -61,7 +61,7 @@ def _groups(data: dict[str, Any]) -> _Found:
         for index, member in enumerate(members if isinstance(members, list) else ()):
             if not isinstance(member, str):
                 continue
-            word = member_of(member)
+            word = member_of(member).removeprefix("@")
             if word in contacts or re.fullmatch(r"\+?[0-9]{3,15}", word):
                 continue
             near = get_close_matches(word, [str(contact) for contact in contacts], 1, 0.6)

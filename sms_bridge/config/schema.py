@@ -36,9 +36,9 @@ def _phone_digits(text: str) -> str:
 
 
 def member(text: str) -> str:
-    """A group's member without its @, or a number without what people put between digits."""
+    """A group's member as `@name`, or a number without what people put between digits."""
     text = text.strip().removeprefix("@")
-    return _phone_digits(text) if re.fullmatch(r"\+?[0-9\s()./-]+", text) else text
+    return _phone_digits(text) if re.fullmatch(r"\+?[0-9\s()./-]+", text) else f"@{text}"
 
 
 class _AtCommand(Text):
@@ -80,7 +80,7 @@ def _host_hint(text: str) -> str:
 _RAW_PHONE = r"[\s()./-]*\+?(?:[\s()./-]*[0-9]){3,15}[\s()./-]*"
 PHONE = Text(r"\+?[0-9]{3,15}", "a phone number such as +36301234567", clean=_phone_digits, raw=_RAW_PHONE)
 MEMBER = Text(
-    rf"\+?[0-9]{{3,15}}|{NAME}",
+    rf"\+?[0-9]{{3,15}}|@{NAME}",
     "a contact's name or a phone number",
     clean=member,
     raw=rf"{_RAW_PHONE}|\s*@?{NAME}\s*",

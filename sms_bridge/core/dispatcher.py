@@ -42,6 +42,7 @@ class Dispatcher:
         self._jobs: dict[Job, int] = {}  # in the hands of a modem -> the last part that was begun, or NONE_BEGUN
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._stopping = False
 
     @property
     def in_memory(self) -> int:
@@ -55,6 +56,7 @@ class Dispatcher:
 
     async def stop(self) -> None:
         """End what runs here; claims that wait are cancelled. Idempotent."""
+        self._stopping = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -196,13 +198,14 @@ class Dispatcher:
     async def _settle(self, job: Job) -> None:
         """The modem left the job half-way."""
         seq, now, settings = job.order.seq, self._clock.now(), self._settings
-        while True:
+        while not self._stopping:  # else the next start settles it
             try:
                 verdict = await self._journal.write(lambda tx: _settle_work(tx, seq, now, settings))
-                break
             except StoreError:
                 await asyncio.sleep(LOAD_RETRY)
-        self._apply(job, verdict)
+            else:
+                self._apply(job, verdict)
+                return
 
     def _apply(self, job: Job, verdict: Verdict | None, stays: bool = False) -> None:
         """Bring memory to where the journal is."""
@@ -265,7 +268,7 @@ class Dispatcher:
             log.error("orders cannot be read: %s. %s", error, error.hint)
             await asyncio.sleep(LOAD_RETRY)
             lane.loading = False
-            self._wake_at(self._now())
+            self._wake()
             return
         now, wall = self._now(), self._clock.now()
         entries = []
@@ -280,6 +283,8 @@ class Dispatcher:
 
     def _wake(self) -> None:
         """Give ready orders to modems that wait, to the one that has waited longest first."""
+        if self._stopping:
+            return
         for waiter, modem in list(self._waiters.items()):
             if waiter.done():
                 continue
@@ -288,6 +293,8 @@ class Dispatcher:
                 waiter.set_result(job)
 
     def _wake_at(self, when: float) -> None:
+        if self._stopping:
+            return
         if self._timer is not None:
             if self._timer.when() <= when:
                 return

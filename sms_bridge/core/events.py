@@ -12,7 +12,7 @@ from sms_bridge.core.clock import rfc3339
 from sms_bridge.core.model import Rejection, StatusError, StatusEvent
 from sms_bridge.core.states import OrderState
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _encode_ascii = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 _MASK_KEEP_FRONT = 4
 _MASK_KEEP_BACK = 2

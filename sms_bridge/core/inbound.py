@@ -57,14 +57,17 @@ def content_key(scope: str, raw: str) -> bytes:
     return hashlib.blake2b(scope.encode() + b"\0" + content, digest_size=_KEY_OCTETS).digest()
 
 
-def store(tx: Transaction, items: Sequence[Incoming], now: int, settings: CoreSettings) -> int | None:
-    """Commit a batch; returns when the next incomplete message falls due, if there is one."""
+def store(tx: Transaction, items: Sequence[Incoming], now: int, settings: CoreSettings) -> tuple[int | None, list[int]]:
+    """Commit a batch; (when the next incomplete message falls due, the orders that reports moved on)."""
     fresh = _fresh(tx, items, settings)
     due: int | None = None
+    moved: list[int] = []
     for item in items:
         pdu = item.pdu.pdu
         if isinstance(pdu, StatusReport):
-            _store_report(tx, item, pdu, now)
+            order = _store_report(tx, item, pdu, now)
+            if order is not None:
+                moved.append(order)
         elif isinstance(pdu, Deliver):
             if fresh[item.content_key] > 0:
                 fresh[item.content_key] -= 1
@@ -72,8 +75,8 @@ def store(tx: Transaction, items: Sequence[Incoming], now: int, settings: CoreSe
                 due = waits if due is None else min(due, waits or due)
         else:
             reason = item.pdu.error or "a message that this SIM itself had sent or drafted"
-            _quarantine(tx, item, reason, now)
-    return due
+            quarantine(tx, item, reason, now)
+    return due, moved
 
 
 def expire(
@@ -256,7 +259,8 @@ def _body_key(pdu: Deliver) -> bytes:
     return hashlib.blake2b(bytes((pdu.dcs,)) + pdu.user_data, digest_size=_KEY_OCTETS).digest()
 
 
-def _store_report(tx: Transaction, item: Incoming, pdu: StatusReport, now: int) -> None:
+def _store_report(tx: Transaction, item: Incoming, pdu: StatusReport, now: int) -> int | None:
+    """The order whose status moved, if one did."""
     report = OrphanReport(
         seq=0,
         sim=item.scope,
@@ -269,21 +273,22 @@ def _store_report(tx: Transaction, item: Incoming, pdu: StatusReport, now: int) 
     found = reports.find_attempt(tx, report)
     if found is None:
         tx.add_orphan(report)
-        return
+        return None
     attempt, weak = found
-    if reports.apply(tx, attempt, report, weak=weak):
-        order = tx.order(attempt.order_seq)
-        if order is not None:
-            sending.refresh(tx, order, now)
+    if not reports.apply(tx, attempt, report, weak=weak):
+        return None
+    order = tx.order(attempt.order_seq)
+    return order.seq if order is not None and sending.refresh(tx, order, now) else None
 
 
-def _quarantine(tx: Transaction, item: Incoming, reason: str, now: int) -> None:
+def quarantine(tx: Transaction, item: Incoming, reason: str, now: int) -> None:
+    """Keep what cannot be understood, and say so on `sms/raw`; once."""
     pdu = item.pdu
     kept = Quarantined(
         seq=0,
         content_key=item.content_key,
-        raw=pdu.raw,
-        error=reason,
+        raw=_printable(pdu.raw),
+        error=_printable(reason),
         modem=pdu.modem,
         scope=item.scope,
         storage=pdu.storage,
@@ -293,11 +298,16 @@ def _quarantine(tx: Transaction, item: Incoming, reason: str, now: int) -> None:
     if tx.add_quarantined(kept):
         payload = raw_json(
             id=ulid.new(now),
-            pdu=pdu.raw,
-            reason=reason,
+            pdu=kept.raw,
+            reason=kept.error,
             modem=pdu.modem,
             sim=item.scope,
             storage=pdu.storage,
             received_at=item.received_at,
         )
         tx.emit(OutboxKind.RAW, payload)
+
+
+def _printable(text: str) -> str:
+    """What a modem gave need not be text at all."""
+    return text if text.isascii() else text.encode("ascii", "backslashreplace").decode("ascii")

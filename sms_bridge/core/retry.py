@@ -8,10 +8,11 @@ from hardware.types import Action, SendError
 from sms_bridge.core.model import Order
 from sms_bridge.core.settings import CoreSettings
 
-# The modem went away or was told to stop: says nothing about the message, and is not held against it.
-FREE_CODES = frozenset({"port_lost", "not_ready", "cancelled", "stopped", "refused"})
-FREE_DELAY = 1.0  # seconds, so that a flapping modem does not spin
-MAX_FREE = 100  # attempts of any kind after which even these end
+# The modem is gone, wedged or told to stop: says nothing about the message, and is not held against it.
+FREE_CODES = frozenset({"port_lost", "modem_offline", "not_answering", "not_authorised", "cancelled", "stopped"})
+FREE_DELAY = 1.0  # seconds, doubled each time up to the cap, so that a flapping modem does not spin
+FREE_CAP = 60.0
+MAX_ATTEMPTS_EVER = 200  # even for these
 
 _HERE_OR_ELSEWHERE = frozenset({Action.RETRY_SAME, Action.IGNORE, Action.UNKNOWN})
 _ELSEWHERE = frozenset(
@@ -42,7 +43,8 @@ def decide(
     """Whether and how to try again; None: it failed. `bound`: only this SIM may send the rest."""
     action = error.action if error else Action.RETRY_SAME
     if error is not None and error.code in FREE_CODES:
-        return Retry(FREE_DELAY, not bound, False) if order.attempt < MAX_FREE else None
+        delay = min(FREE_DELAY * float(2 ** min(order.attempt - 1, 10)), FREE_CAP)
+        return Retry(delay, not bound, False) if order.attempt < MAX_ATTEMPTS_EVER else None
     if order.failures + 1 >= settings.max_attempts:
         return None
     delay = _delay(order, error, settings)

@@ -155,6 +155,8 @@ def record(tx: Transaction, outcome: Outcome, others: bool, now: int, settings: 
         return Verdict(order, over=True)
     if not moved:
         return _as_it_is(order, attempts, now)
+    if any(a.state is PartState.SENDING for a in attempts):
+        return Verdict(order, over=False)  # a late result, while a further part is on its way
     if state is PartState.NOT_SENT:
         return _not_sent(tx, order, attempts, result.error, outcome.modem, others, now, settings)
     if _has_next(order, attempts, outcome.part):
@@ -285,7 +287,7 @@ def _requeue(
     blocked = None
     if retry.elsewhere and modem is not None:
         blocked = modem
-        if modem not in order.excluded.split():
+        if retry.counts and modem not in order.excluded.split():
             order.excluded = f"{order.excluded} {modem}".strip()
     tx.save_order(order)
     pending = tuple(pending_parts(order, attempts))

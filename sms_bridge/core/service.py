@@ -6,12 +6,14 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from hardware.types import ReceivedPdu
 from sms_bridge.core import inbound, sending, submission
 from sms_bridge.core.clock import Clock, SystemClock, rfc3339
 from sms_bridge.core.dispatcher import Dispatcher
+from sms_bridge.core.errors import StoreError
 from sms_bridge.core.events import event_json, rejection_event, status_json
 from sms_bridge.core.model import (
     Accepted,
@@ -115,8 +117,32 @@ class Service:
             return
         items = [inbound.prepare(pdu, self._settings, self._book, self._own_number(pdu.modem)) for pdu in batch]
         now, settings = self._clock.now(), self._settings
-        due = await self._journal.write(lambda tx: inbound.store(tx, items, now, settings))
+        try:
+            due, moved = await self._journal.write(lambda tx: inbound.store(tx, items, now, settings))
+        except StoreError:
+            raise
+        except Exception:
+            log.exception("a batch of received messages could not be stored as it is; they are stored one by one")
+            await self._receive_singly(items, now)
+        else:
+            self._stored(due, moved)
+
+    def _stored(self, due: int | None, moved: list[int]) -> None:
         self._note_due(due)
+        self._dispatcher.forget(moved)  # one that waited for a second try needs none now
+
+    async def _receive_singly(self, items: list[inbound.Incoming], now: int) -> None:
+        """Whatever one message does to us, it must not hold up the others, nor stay on the SIM for ever."""
+        for item in items:
+            try:
+                self._stored(
+                    *await self._journal.write(partial(_store_one, item=item, now=now, settings=self._settings))
+                )
+            except StoreError:
+                raise
+            except Exception as error:
+                reason = f"it could not be processed: {type(error).__name__}"
+                await self._journal.write(partial(inbound.quarantine, item=item, reason=reason, now=now))
 
     async def store(self, batch: list[ReceivedPdu]) -> None:
         """The modems' `InboundSink`."""
@@ -197,6 +223,12 @@ def _ago(now: int, days: float) -> int:
     return now - int(days * DAY * 1000)
 
 
+def _store_one(
+    tx: Transaction, item: inbound.Incoming, now: int, settings: CoreSettings
+) -> tuple[int | None, list[int]]:
+    return inbound.store(tx, [item], now, settings)
+
+
 def _recover(tx: Transaction, now: int, settings: CoreSettings) -> int:
     orders = sending.recover(tx, now, settings)
     if orders:
@@ -215,7 +247,8 @@ def _due(
     ready: list[Order] = []
     over: list[int] = []
     for order in tx.orders_due(now, TICK_LIMIT):
-        if order.deadline is not None and order.deadline <= now:
+        grace = sending.MIDWAY_GRACE_MS if order.bound_until is not None else 0
+        if order.deadline is not None and order.deadline + grace <= now:
             sending.finalise(tx, order, now, sending.EXPIRED)
         elif order.bound_until is not None and order.bound_until <= now:
             sending.finalise(tx, order, now, sending.INCOMPLETE)
@@ -225,6 +258,8 @@ def _due(
             tx.save_order(order)
             ready.append(order)
             continue
+        else:
+            continue  # half-sent, and still within the grace after its deadline
         over.append(order.seq)
     inbound.expire(tx, now, settings, book, own_number, TICK_LIMIT)
     return ready, over

@@ -21,8 +21,12 @@ from sms_bridge.core.settings import CoreSettings
 from sms_bridge.core.states import OrderState, Stage
 from sms_bridge.core.translit import transliterate
 
+BAD_TRANSACTION = "invalid_transaction"
+MAX_TRANSACTION = 4096  # characters of JSON; it stands in every status
 MAX_ID = 200  # characters; an id is a name, not a document
 _GSM_PART = 160  # no part holds more characters, so longer texts need no counting
+_MAX_PORT = 0xFFFF
+_TOO_MANY = "more than 255 parts"  # the codec's reason; a test watches it
 _MAX_VALIDITY = 63 * 7 * 86_400  # seconds; TS 23.040 9.2.3.12.1 knows no more
 # Characters of one septet each: such a text needs no counting as long as it fits into one part.
 _PLAIN = re.compile(r"[A-Za-z0-9 \r\n@$!\"#%&'()*+,\-./:;<=>?_]{1,160}")
@@ -53,7 +57,9 @@ def prepare(
 ) -> Prepared:
     """Check `request` and make its orders; never raises for what the request contains."""
     prepared = Prepared(request, request.id or ulid.new(now), b"")
+    transaction = "null"
     try:
+        transaction = _transaction(request)
         _check_id(request)
         text, parts, encoding = _check_content(request, settings)
         _check_target(request, settings, knows_modem)
@@ -62,7 +68,6 @@ def prepare(
         prepared.rejections.append(_rejection(prepared, refused.code, refused.text, _sole(request)))
         return prepared
     prepared.fingerprint = fingerprint(request)
-    transaction = "null" if request.transaction is None else to_json(request.transaction)
     for recipient in _recipients(prepared, settings, book):
         order = _order(prepared, recipient, now, text, parts, encoding, transaction)
         prepared.orders.append(order)
@@ -167,8 +172,22 @@ def _check_id(request: SendRequest) -> None:
         raise _Refused("invalid_id", f"an id has 1 to {MAX_ID} characters")
 
 
+def _transaction(request: SendRequest) -> str:
+    if request.transaction is None:
+        return "null"
+    try:
+        text = to_json(request.transaction)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _Refused(BAD_TRANSACTION, "`transaction` is no JSON value") from error
+    if len(text) > MAX_TRANSACTION:
+        raise _Refused(BAD_TRANSACTION, f"`transaction` has at most {MAX_TRANSACTION} characters of JSON")
+    return text
+
+
 def _check_content(request: SendRequest, settings: CoreSettings) -> tuple[str | None, int, str]:
     """The text as it will be sent, its number of parts and its encoding."""
+    if request.port is not None and not 0 <= request.port <= _MAX_PORT:
+        raise _Refused("invalid_port", f"a port is a number from 0 to {_MAX_PORT}")
     if request.data is not None:
         return None, *_count_data(request, settings)
     text = request.text
@@ -185,8 +204,10 @@ def _check_content(request: SendRequest, settings: CoreSettings) -> tuple[str | 
         if request.transliterate and counted.encoding == "ucs2" and request.encoding != "ucs2":
             text = transliterate(text, counted.ucs2_characters)
             counted = estimate(text, encoding=request.encoding, port=request.port)
-    except (PduError, ValueError) as error:
-        raise _Refused("not_encodable", f"the text cannot be encoded: {error}") from error
+    except PduError as error:
+        if _TOO_MANY in error.reason:
+            raise _too_long(len(text), settings) from error
+        raise _Refused("not_encodable", f"the text cannot be encoded: {error.reason}") from error
     if counted.segments > settings.max_parts:
         raise _too_long(len(text), settings)
     return text, counted.segments, counted.encoding
@@ -195,14 +216,19 @@ def _check_content(request: SendRequest, settings: CoreSettings) -> tuple[str | 
 def _count_data(request: SendRequest, settings: CoreSettings) -> tuple[int, str]:
     if not request.data:
         raise _Refused("empty_text", "there is no data to send")
+    too_long = _Refused("too_long", f"{len(request.data)} octets do not fit into {settings.max_parts} parts")
     if len(request.data) > settings.max_parts * 140:
-        raise _Refused("too_long", f"{len(request.data)} octets do not fit into {settings.max_parts} parts")
+        raise too_long
     try:
         encoded = encode(SubmitRequest(number="+10000000", data=request.data, port=request.port))
-    except (PduError, ValueError) as error:
-        raise _Refused("not_encodable", f"the data cannot be encoded: {error}") from error
+    except PduError as error:
+        if _TOO_MANY in error.reason:
+            raise _Refused(
+                "too_long", f"{len(request.data)} octets do not fit into {settings.max_parts} parts"
+            ) from error
+        raise _Refused("not_encodable", f"the data cannot be encoded: {error.reason}") from error
     if encoded.segments > settings.max_parts:
-        raise _Refused("too_long", f"{len(request.data)} octets do not fit into {settings.max_parts} parts")
+        raise too_long
     return encoded.segments, encoded.encoding
 
 
@@ -280,7 +306,7 @@ def _order(
 
 
 def _rejection(prepared: Prepared, code: str, text: str, to: str | None) -> Rejection:
-    return Rejection(code, text, prepared.id, to, prepared.request.transaction)
+    return Rejection(code, text, prepared.id, to, None if code == BAD_TRANSACTION else prepared.request.transaction)
 
 
 def _sole(request: SendRequest) -> str | None:

@@ -81,7 +81,8 @@ class LeanClient(Client):
         def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
             packet = self._in_packet["packet"]
             # 0x10: nobody subscribes to it, which is no failure.
-            if cmd != "PUBACK" or not (len(packet) == 2 or (len(packet) == 3 and packet[2] == 0x10)):
+            nobody = len(packet) == 3 and packet[2] == 0x10 and self._protocol == MQTTProtocolVersion.MQTTv5
+            if cmd != "PUBACK" or not (nobody or len(packet) == 2):
                 return super()._handle_pubackcomp(cmd)
             mid = packet[0] << 8 | packet[1]
             with self._out_message_mutex:

@@ -21,7 +21,15 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from sms_bridge.mqtt.client import Delivery, LeanClient
-from sms_bridge.mqtt.errors import BrokerRefused, BrokerSilent, BrokerUnreachable, LinkDown, LinkError, SessionTaken
+from sms_bridge.mqtt.errors import (
+    BrokerRefused,
+    BrokerSilent,
+    BrokerUnreachable,
+    ConnectionCut,
+    LinkDown,
+    LinkError,
+    SessionTaken,
+)
 from sms_bridge.mqtt.settings import IN_FLIGHT, MqttSettings
 from sms_bridge.mqtt.tls import make_context
 
@@ -342,9 +350,14 @@ class Connection:
             log.exception("a handler of the MQTT link failed; the link goes on")
 
     def _readable(self) -> None:
-        client = self._client
-        if client is None or self._dead:
+        client, sock = self._client, self._sock
+        if client is None or sock is None or self._dead:
             return
+        if _QUICKACK:
+            # Not sticky. A broker without set_tcp_nodelay holds its next packet back until we acknowledge this one,
+            # which the kernel likes to do 40 ms later.
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         try:
             for _ in range(READ_BURST):
                 before = self._progress
@@ -438,7 +451,7 @@ class Connection:
         elif flags.is_disconnect_packet_from_server:
             lost = LinkDown(f"the broker said goodbye: {reason}")
         else:
-            lost = LinkDown(f"the connection was lost: {reason}")
+            lost = ConnectionCut("the connection was lost")
         self._finish(lost)
 
     def _on_delivery(self, message: Delivery) -> None:
@@ -481,13 +494,15 @@ class Connection:
             hint = f"does the broker speak TLS on port {self.settings.port} (8883 by custom)?"
             return BrokerUnreachable(f"no TLS with {self._where}: {error.reason or error}", hint=hint)
         if isinstance(error, socket.gaierror):
-            return BrokerUnreachable(f"the name {self.settings.host} is not known: {error.strerror}", hint="check `host`")
+            name = self.settings.host
+            return BrokerUnreachable(f"the name {name} is not known: {error.strerror}", hint="check `host`")
         hint = "is the broker running, and listening on this address?"
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return BrokerUnreachable(f"{self._where} does not answer: {why}", hint=hint)
 
 
 _CORK: int = getattr(socket, "TCP_CORK", 0)  # Linux
+_QUICKACK: int = getattr(socket, "TCP_QUICKACK", 0)  # Linux
 _TAKEN_HINT = "give each bridge a `client_id` of its own, or stop the other one"
 
 

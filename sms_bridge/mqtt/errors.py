@@ -34,6 +34,10 @@ class BrokerRefused(LinkError):
         self.slow = slow
 
 
+class ConnectionCut(LinkDown):
+    """The broker, or something on the way, closed a connection that stood."""
+
+
 class SessionTaken(LinkError):
     """Another client logged in with our client id (reason code 0x8E)."""
 

@@ -17,7 +17,7 @@ from paho.mqtt.properties import Properties
 
 from sms_bridge.mqtt.client import Delivery
 from sms_bridge.mqtt.connection import Connection, Done, Session
-from sms_bridge.mqtt.errors import BrokerRefused, BrokerSilent, LinkDown, LinkError, SessionTaken
+from sms_bridge.mqtt.errors import BrokerRefused, BrokerSilent, ConnectionCut, LinkDown, LinkError, SessionTaken
 from sms_bridge.mqtt.settings import MqttSettings
 from sms_bridge.mqtt.topics import Topics
 
@@ -27,7 +27,8 @@ ONLINE, OFFLINE = '{"state":"online"}', '{"state":"offline"}'
 FIRST_DELAY, LAST_DELAY = 1.0, 30.0  # s between attempts: soon after a blink, not hammering for days
 SLOW_DELAY = 60.0  # s (at least half of it): a wrong password is mended by a person, and brokers ban who hammers
 STABLE = 10.0  # s a connection must have lived for the delay to start over
-TAKEN_LIMIT, TAKEN_WINDOW = 3, 300.0  # losses to the same client id within so many seconds: two bridges fight
+TAKEN_LIMIT, TAKEN_WINDOW = 3, 300.0  # young connections cut within so many seconds: two bridges fight
+YOUNG = 40.0  # s; a twin comes back within `LAST_DELAY`
 RESUBSCRIBE_DELAY = 60.0  # s until a refused subscription is tried again: an ACL may have been mended
 REPEAT_LOG = 600.0  # s until the same trouble is logged again
 MAX_WAITING = 2000  # messages that are not in the outbox, held for room
@@ -319,9 +320,9 @@ class Link:
                 self._old_protocol = True
                 return 0.0
             return random.uniform(SLOW_DELAY / 2, SLOW_DELAY)
-        if isinstance(error, SessionTaken) and self._fights():
-            return random.uniform(SLOW_DELAY, 2 * SLOW_DELAY)
-        if error.slow:
+        # Not every broker says 0x8E (mosquitto 2.0.11 just closes), so a cut soon after the CONNACK counts as well.
+        taken = isinstance(error, SessionTaken) or (isinstance(error, ConnectionCut) and lived < YOUNG)
+        if error.slow or (taken and self._fights()):
             return random.uniform(SLOW_DELAY / 2, SLOW_DELAY)
         delay = self._delay * random.uniform(0.5, 1.0)
         self._delay = min(LAST_DELAY, self._delay * 2)
@@ -333,7 +334,12 @@ class Link:
         self._taken.append(now)
         if len(self._taken) < TAKEN_LIMIT or now - self._taken[0] > TAKEN_WINDOW:
             return False
-        self._alert("client_id_conflict", f"two clients log in as {self.settings.client_id} in turns: stop one of them")
+        self._taken.clear()
+        self._alert(
+            "client_id_conflict",
+            "the broker cuts the connection again and again: is another client logged in as "
+            f"{self.settings.client_id}? Stop it, or give each a `client_id` of its own",
+        )
         return True
 
     def _report(self, error: LinkError) -> None:
@@ -343,9 +349,10 @@ class Link:
         now = time.monotonic()
         if text != before or now - at > REPEAT_LOG:
             self._logged = (text, now)
-            log.warning("no link to the broker: %s", text)
-        if error.slow:
-            self._alert("broker_refused", text)
+            if error.slow:
+                self._alert("broker_refused", text)
+            else:
+                log.warning("no link to the broker: %s", text)
 
     def _alert(self, code: str, text: str) -> None:
         log.error("%s", text)

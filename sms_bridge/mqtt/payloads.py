@@ -121,7 +121,8 @@ def parse_recipient_order(payload: bytes, recipient: str) -> SendRequest:
         # Other JSON is a text that happens to be JSON: what holds neither a text nor data, or nothing that we know.
         if isinstance(found, dict) and (found.keys() & _CONTENT or found.keys() <= _KNOWN):
             if (given := next((key for key in found if ALIASES.get(key, key) == "to"), None)) is not None:
-                raise _refused("invalid_field", f"the topic names the recipient already: leave out `{given}`", found)
+                text = f"the topic names the recipient already: leave out `{given}`"
+                raise _refused("invalid_field", text, found, recipient)
             return _request(found, recipient, None)
     try:
         text = jsontext.decode(payload)
@@ -147,18 +148,18 @@ _CONTENT = frozenset({"text", "message", "content", "data"})
 _VALIDATE = SendOrder.model_validate
 _EXPECTED = {
     "id": f"text of 1 to {MAX_ID} printable characters, in quotes",
-    "to": "a number in quotes such as \"+36301234567\", an \"@alias\", a \"#group\", or a list of them",
+    "to": 'a number in quotes such as "+36301234567", an "@alias", a "#group", or a list of them',
     "text": "text in quotes",
-    "modem": "a modem's name or \"auto\"",
-    "route": "a route's name or \"auto\"",
+    "modem": 'a modem\'s name or "auto"',
+    "route": 'a route\'s name or "auto"',
     "flash": "true or false",
     "priority": "a whole number from -128 to 127",
     "validity": f"a whole number of seconds from 1 to {MAX_VALIDITY}",
-    "send_at": "a time with its offset, such as \"2026-11-22T20:00:00+01:00\"",
-    "deadline": "a time with its offset, such as \"2026-11-22T20:00:00+01:00\"",
+    "send_at": 'a time with its offset, such as "2026-11-22T20:00:00+01:00"',
+    "deadline": 'a time with its offset, such as "2026-11-22T20:00:00+01:00"',
     "delivery_report": "true or false",
-    "on_unknown": "\"hold\", \"resend\" or \"failover\"",
-    "encoding": "\"auto\", \"gsm7\" or \"ucs2\"",
+    "on_unknown": '"hold", "resend" or "failover"',
+    "encoding": '"auto", "gsm7" or "ucs2"',
     "transliterate": "true or false",
     "data": "base64 in quotes",
     "port": "a whole number from 0 to 65535",
@@ -187,7 +188,7 @@ def _check_size(payload: bytes, recipient: str | None) -> None:
 
 def _request(found: dict[str, Any], recipient: str | None, modem: str | None) -> SendRequest:
     if not found.keys() <= _FIELDS:
-        found = _renamed(found)
+        found = _renamed(found, recipient)
     try:
         order = _VALIDATE(found)
     except ValidationError as error:
@@ -225,17 +226,18 @@ def _request(found: dict[str, Any], recipient: str | None, modem: str | None) ->
 _ON_UNKNOWN = {item.value: item for item in OnUnknown}
 
 
-def _renamed(found: dict[str, Any]) -> dict[str, Any]:
+def _renamed(found: dict[str, Any], recipient: str | None) -> dict[str, Any]:
     """Old names replaced; raises Refused for unknown ones and for one thing said under two names."""
     result: dict[str, Any] = {}
     said: dict[str, str] = {}
     unknown = [key for key in found if key not in _KNOWN]
     if unknown:
-        raise _refused("unknown_field", _unknown(unknown), found)
+        raise _refused("unknown_field", _unknown(unknown), found, recipient)
     for key, value in found.items():
         name = ALIASES.get(key, key)
         if name in said:
-            raise _refused("invalid_field", f"`{said[name]}` and `{key}` say the same thing: give one of them", found)
+            text = f"`{said[name]}` and `{key}` say the same thing: give one of them"
+            raise _refused("invalid_field", text, found, recipient)
         said[name] = key
         result[name] = value
     return result
@@ -327,7 +329,7 @@ def _from_validation(error: ValidationError, found: dict[str, Any], recipient: s
     if field == "to" and isinstance(found.get("to"), int | float):
         hint = ": put quotes around it, a number without them loses its + and its zeros"
     text = f"`{field}` must be {_EXPECTED.get(field, 'something else')}{hint}"
-    if len(found) and len({str(problem['loc'][0]) for problem in problems if problem["loc"]}) > 1:
+    if len(found) and len({str(problem["loc"][0]) for problem in problems if problem["loc"]}) > 1:
         others = sorted({f"`{problem['loc'][0]}`" for problem in problems if problem["loc"]} - {f"`{field}`"})
         text += f" (also wrong: {', '.join(others)})"
     return _refused("invalid_field", text, found, recipient)
@@ -335,9 +337,7 @@ def _from_validation(error: ValidationError, found: dict[str, Any], recipient: s
 
 def _refused(code: str, text: str, found: dict[str, Any], recipient: str | None = None) -> Refused:
     return Refused(
-        Rejection(
-            code, text, id=_safe_id(found), to=recipient or _safe_to(found), transaction=_safe_transaction(found)
-        )
+        Rejection(code, text, id=_safe_id(found), to=recipient or _safe_to(found), transaction=_safe_transaction(found))
     )
 
 

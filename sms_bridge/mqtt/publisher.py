@@ -71,6 +71,7 @@ class Publisher:
         self._flight: dict[int, OutboxRow] = {}
         self._statuses_in_flight = 0
         self._refused: list[OutboxRow] = []
+        self._refusal_told = False  # on this connection
         self._refused_timer: asyncio.TimerHandle | None = None
         self._loaded = 0  # every row up to here is held, in flight or done
         self._newest = 0
@@ -110,6 +111,7 @@ class Publisher:
         return empty
 
     def link_up(self, connection: Connection, session: Session) -> None:
+        self._refusal_told = False
         self._last_due.update(self._last)
         self._kick()
 
@@ -208,7 +210,8 @@ class Publisher:
             self.published += 1
             self._mark_done(row.seq)
             return
-        if not self._refused:
+        if not self._refusal_told:
+            self._refusal_told = True
             log.error(
                 "the broker refused a message on %s (%s): give our user the right to publish there",
                 self._topic_of[row.kind],

@@ -15,7 +15,8 @@ from typing import TypeVar
 
 from sms_bridge.core.clock import Clock, SystemClock
 from sms_bridge.core.errors import StoreError, StoreRefused
-from sms_bridge.core.model import OutboxRow
+from sms_bridge.core.events import event_json
+from sms_bridge.core.model import OutboxKind, OutboxRow
 from sms_bridge.core.ports import Reader, Transaction
 from sms_bridge.store import check
 from sms_bridge.store.connection import open_reader, open_writer, store_error
@@ -67,6 +68,9 @@ class Journal:
         writer = Writer(path, connection, clock.now, lambda rows: journal._tell(rows))
         journal = cls(path, writer, opened, clock)
         writer.start()
+        if opened.damaged_copy is not None:
+            event = event_json("journal_damaged", clock.now(), {"moved_to": str(opened.damaged_copy)})
+            await journal.write(lambda tx: tx.emit(OutboxKind.EVENT, event))
         return journal
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
@@ -156,8 +160,7 @@ def _open_file(path: Path) -> tuple[sqlite3.Connection, Opened]:
         damaged = check.move_aside_if_damaged(path)
         connection = open_writer(path)
     except sqlite3.Error as error:
-        failure = store_error(error)
-        raise StoreRefused(f"the journal {path} cannot be opened: {error}", hint=failure.hint) from error
+        raise _refused(path, error) from error
     except OSError as error:
         raise StoreRefused(
             f"the journal's directory {path.parent} cannot be used: {error.strerror}",
@@ -171,14 +174,20 @@ def _open_file(path: Path) -> tuple[sqlite3.Connection, Opened]:
             tx.set_meta(_OPEN_MARK, "1")
     except sqlite3.Error as error:
         connection.close()
-        failure = store_error(error)
-        raise StoreRefused(f"the journal {path} cannot be opened: {error}", hint=failure.hint) from error
+        raise _refused(path, error) from error
     except BaseException:
         connection.close()
         raise
     os.chmod(path, 0o600)
     pending = unclean and check.is_large(path)
     return connection, Opened(unclean, damaged, old_copy, pending)
+
+
+def _refused(path: Path, error: sqlite3.Error) -> StoreRefused:
+    hint = store_error(error).hint
+    if os.statvfs(path.parent).f_flag & os.ST_RDONLY:
+        hint = f"{path.parent} is on a read-only file system: check the card or disk, then start again."
+    return StoreRefused(f"the journal {path} cannot be opened: {error}", hint=hint)
 
 
 def _outbox(reader: Reader, seq: int, limit: int) -> list[OutboxRow]:

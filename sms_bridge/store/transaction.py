@@ -24,6 +24,7 @@ from sms_bridge.store import rows
 # more than a broker has unacknowledged.
 KEEP_DELIVERY_KEYS = 30_000
 NUMBERED = ("orders", "outbox")  # tables whose numbers never come twice
+KEEP_FREE = 64  # pages kept for what comes next, so that the file does not breathe
 LATEST_PARTS = 500  # PDUs that are compared whatever the clock says: it may jump by years after a boot
 
 
@@ -92,6 +93,7 @@ class SqlTransaction(SqlReader):
         self._now = now
         self.emitted: list[OutboxRow] = []
         self._flushed = 0
+        self._purged_to = 0
         self._committed = {table: self._highest(table) for table in NUMBERED}
         self._last = dict(self._committed)
 
@@ -272,9 +274,8 @@ class SqlTransaction(SqlReader):
         self._keep_highest("outbox")
 
     def purge(self, cutoffs: PurgeCutoffs, limit: int) -> int:
+        gone = self._purge_orders(cutoffs.orders, limit)
         old = (
-            f"DELETE FROM orders WHERE seq IN (SELECT seq FROM (SELECT seq, stage, state_at FROM orders "
-            f"ORDER BY seq LIMIT {limit * 4}) WHERE stage = 'done' AND state_at < ? LIMIT ?)",
             "DELETE FROM inbound WHERE seq IN (SELECT seq FROM (SELECT seq, received_at FROM inbound "
             "ORDER BY seq LIMIT ?2) WHERE received_at < ?1)",
             "DELETE FROM quarantine WHERE seq IN (SELECT seq FROM (SELECT seq, received_at FROM quarantine "
@@ -284,10 +285,9 @@ class SqlTransaction(SqlReader):
             "DELETE FROM outbox WHERE seq IN (SELECT seq FROM (SELECT seq, at FROM outbox ORDER BY seq LIMIT ?2) "
             "WHERE at < ?1)",
         )
-        times = (cutoffs.orders, cutoffs.inbound, cutoffs.quarantine, cutoffs.orphans, cutoffs.outbox)
-        gone = sum(
-            max(0, self._db.execute(sql, (cutoff, limit)).rowcount) for sql, cutoff in zip(old, times, strict=True)
-        )
+        times = (cutoffs.inbound, cutoffs.quarantine, cutoffs.orphans, cutoffs.outbox)
+        for sql, cutoff in zip(old, times, strict=True):
+            gone += max(0, self._db.execute(sql, (cutoff, limit)).rowcount)
         latest = self._last["orders"] - KEEP_DELIVERY_KEYS
         self._db.execute(
             "DELETE FROM delivery_keys WHERE order_seq IN (SELECT order_seq FROM delivery_keys "
@@ -297,8 +297,23 @@ class SqlTransaction(SqlReader):
         if gone:
             for table in NUMBERED:
                 self._keep_highest(table)
-            self._db.execute(f"PRAGMA incremental_vacuum({limit})").fetchall()
+        self._give_back(limit)
         return gone
+
+    def _give_back(self, pages: int) -> None:
+        """Give free pages to the file system; one at a time, as sqlite3 ends that pragma after its first step."""
+        free = self._db.execute("PRAGMA freelist_count").fetchone()[0]
+        for _ in range(min(pages, max(0, free - KEEP_FREE))):
+            self._db.execute("PRAGMA incremental_vacuum(1)")
+
+    def _purge_orders(self, cutoff: int, limit: int) -> int:
+        """Oldest first, going on where the last look ended: orders that never end must not bar the way."""
+        sql = "SELECT seq, stage = 'done' AND state_at < ?, state_at FROM orders WHERE seq > ? ORDER BY seq LIMIT ?"
+        seen = self._db.execute(sql, (cutoff, self._purged_to, limit)).fetchall()
+        self._db.executemany("DELETE FROM orders WHERE seq = ?", [(seq,) for seq, old, _ in seen if old])
+        at_end = len(seen) < limit or seen[-1][2] >= cutoff
+        self._purged_to = 0 if at_end else seen[-1][0]
+        return sum(old for _, old, _ in seen)
 
     def meta(self, name: str) -> str | None:
         row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()

@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 Work = Callable[[SqlTransaction], Any]
 
 MAX_BATCH = 256  # closures in one commit; more would make the first of them wait
-LAZY_AFTER = 1.0  # seconds after which lazy work is committed for its own sake
+LAZY_BEFORE = 0.25  # seconds that lazy work is collected before it rides with another commit
+LAZY_AFTER = 1.0  # seconds after which it is committed for its own sake
 REOPEN_AFTER = 0.5  # seconds between attempts to open the file again after it failed
 
 
@@ -61,6 +62,7 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._checkpointer = Checkpointer(path)
         self._tx = SqlTransaction(connection, now)
+        self._failing = ""  # what the disk said last, so that it is logged once
         self.commits = 0
 
     def start(self) -> None:
@@ -144,6 +146,9 @@ class Writer:
                 return None, [], set()
             count = min(len(self._items), MAX_BATCH)
             items = [self._items.popleft() for _ in range(count)]
+            # Lazy work rides along, but not with every commit: each makes it touch more pages.
+            if items and not self._stopping and time.monotonic() - self._lazy_since < LAZY_BEFORE:
+                return items, [], set()
             lazy, self._lazy = self._lazy, []
             done, self._done = self._done, set()
             return items, lazy, done
@@ -185,6 +190,9 @@ class Writer:
             raise
         tx.committed()
         self.commits += 1
+        if self._failing:
+            self._failing = ""
+            log.warning("the journal works again")
         return tx.emitted
 
     def _one_by_one(self, items: list[_Item], lazy: list[Work], done: set[int]) -> list[OutboxRow]:
@@ -210,7 +218,9 @@ class Writer:
     def _fail(self, items: list[_Item], lazy: list[Work], done: set[int], error: sqlite3.Error) -> None:
         """The disk's fault: nothing was committed, everybody is told, lazy work waits."""
         failure = store_error(error)
-        log.error("%s. %s", failure, failure.hint)
+        if self._failing != str(error):
+            self._failing = str(error)
+            log.error("%s. %s", failure, failure.hint)
         for item in items:
             item.error = failure
         self._keep(lazy, done)

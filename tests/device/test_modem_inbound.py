@@ -64,7 +64,8 @@ async def test_what_came_while_we_were_away_is_found_in_every_storage(tmp_path: 
         put(it, "ME", "two", Stat.READ)
         await it.modem.start()
         await it.until(lambda: len(it.sink.received) == 2)
-        assert {(item.storage, getattr(item.pdu, "text", "")) for item in it.sink.received} == {("SM", "one"), ("ME", "two")}
+        found = {(item.storage, getattr(item.pdu, "text", "")) for item in it.sink.received}
+        assert found == {("SM", "one"), ("ME", "two")}
         await it.until(lambda: it.stored() == 0)
 
 
@@ -115,10 +116,12 @@ async def test_nothing_is_deleted_that_the_sink_refused(tmp_path: Path, monkeypa
         assert it.sink.times[2] - it.sink.times[1] >= 0.38
         await it.until(lambda: it.stored() == 0)
         await it.state(ModemState.READY)
-        assert it.modem.status.health is Health.PASS
+        await it.until(lambda: it.modem.status.health is Health.PASS)
 
 
-async def test_a_routed_message_survives_a_sink_that_refuses_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_routed_message_survives_a_sink_that_refuses_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(timeouts, "SINK_BACKOFF_FIRST", 0.1)
     async with rig(tmp_path) as it:
         await it.ready()
@@ -243,3 +246,37 @@ async def test_a_flood_while_sending_loses_nothing(tmp_path: Path) -> None:
         assert len(it.submits()) == 10
         await it.until(lambda: it.stored() == 0)
         assert it.phone.counters.bytes_while_busy == 0
+
+
+async def test_a_message_announced_under_the_name_of_both_storages(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        await it.ready()
+        await asyncio.sleep(0.1)
+        index = put(it, "ME", "in the union")
+        it.emulator.modems[0].urc(f'+CMTI: "MT",{index}')
+        await it.until(lambda: it.sink.texts == ["in the union"])
+        await it.until(lambda: it.stored() == 0)
+
+
+async def test_a_routed_message_outlives_its_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeouts, "SINK_BACKOFF_FIRST", 20.0)
+    async with rig(tmp_path) as it:
+        await it.ready()
+        it.sink.refuse = 1
+        it.emulator.deliver(0, SENDER, "flash!", flash=True)
+        await it.until(lambda: it.sink.refused)
+        it.emulator.fault(0, "unplug")
+        await it.state(ModemState.OFFLINE)
+        it.emulator.fault(0, "plug")
+        await it.until(lambda: it.sink.texts == ["flash!"])
+
+
+async def test_a_commit_that_runs_while_the_modem_leaves_is_not_cut_short(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        await it.ready()
+        it.sink.delay = 0.2
+        it.emulator.deliver(0, SENDER, "flash!", flash=True)
+        await it.until(lambda: it.sink.times)
+        it.emulator.fault(0, "unplug")
+        await it.state(ModemState.OFFLINE)
+        await it.until(lambda: it.sink.texts == ["flash!"], 1.0)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
 import os
+import socket
 import subprocess
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -75,9 +77,13 @@ class Core:
         await self.journal.write(work)
 
     async def unpublished(self) -> list[OutboxRow]:
-        """What the journal would publish after a restart."""
-        await self.journal.write(lambda tx: None)  # takes the lazy marks along
-        return await self.journal.outbox_after(0, 100_000)
+        """What the journal would publish after a restart, once the lazy marks of two seconds have settled."""
+        for _ in range(20):
+            rows = await self.journal.outbox_after(0, 100_000)
+            if not rows:
+                break
+            await asyncio.sleep(0.1)
+        return rows
 
 
 @asynccontextmanager
@@ -102,11 +108,12 @@ class Peer:
         self._ready = threading.Event()
         self._filters = filters or ("#",)
         protocol = MQTTProtocolVersion.MQTTv5 if version == 5 else MQTTProtocolVersion.MQTTv311
-        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id or f"peer-{id(self)}", protocol=protocol)
+        self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id or f"peer-{id(self)}", protocol=protocol)
         self.client.max_inflight_messages_set(20)
-        self.client.on_connect = lambda *_: self.client.subscribe([(one, 1) for one in self._filters])
+        self.client.on_connect = self._subscribe
         self.client.on_subscribe = lambda *_: self._ready.set()
         self.client.on_message = self._hear
+        self.client.on_socket_open = _no_delay
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
         assert self._ready.wait(DEADLINE), "the peer could not subscribe"
@@ -145,18 +152,20 @@ class Peer:
             await asyncio.sleep(0.005)
         raise AssertionError(f"nothing fitting on {topic}: {self.payloads(topic)[-3:]}")
 
+    def _subscribe(self, *_: Any) -> None:
+        self.client.subscribe([(one, 1) for one in self._filters])
+
     def _hear(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         self.heard.append(message)
 
 
 async def eventually(condition: Callable[[], Any], what: str, deadline: float = DEADLINE) -> Any:
     """The first true value of `condition`."""
-    async with asyncio.timeout(deadline):
-        try:
-            while not (value := condition()):
-                await asyncio.sleep(0.005)
-        except TimeoutError:
-            raise AssertionError(f"not within {deadline:g} s: {what}") from None
+    end = asyncio.get_running_loop().time() + deadline
+    while not (value := condition()):
+        if asyncio.get_running_loop().time() > end:
+            raise AssertionError(f"not within {deadline:g} s: {what}")
+        await asyncio.sleep(0.005)
     return value
 
 
@@ -166,7 +175,7 @@ async def room(
     heart: Core,
     port: int,
     *,
-    handlers: dict[str, Handler] | None = None,
+    handlers: Mapping[str, Handler] | None = None,
     connected: bool = True,
     problems: list[tuple[str, str]] | None = None,
     **settings: Any,
@@ -201,13 +210,18 @@ class PlainBroker(Broker):
         os.chmod(self.directory, 0o777)
         conf = self.directory / "mosquitto.conf"
         lines = self.lines or ("allow_anonymous true",)
-        conf.write_text("\n".join([f"listener {self.port} 127.0.0.1", "log_dest none", *lines]) + "\n")
+        head = [f"listener {self.port} 127.0.0.1", f"user {getpass.getuser()}", "log_dest none"]
+        conf.write_text("\n".join([*head, *lines]) + "\n")
         self.process = subprocess.Popen(["mosquitto", "-c", str(conf)], stderr=subprocess.DEVNULL)
         wait_until(self._answers, START_DEADLINE, "mosquitto listens")
         return self
 
 
-def _decoded(payload: bytes) -> Any:
+def _no_delay(_client: paho.Client, _data: Any, sock: Any) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _decoded(payload: bytes | bytearray) -> Any:
     try:
         return json.loads(payload)
     except ValueError:

@@ -22,7 +22,8 @@ VERSIONS = pytest.mark.parametrize("protocol", ["5", "311"])
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     # Without a snapshot for each message, so that floods are the bridge's problem and not the broker's.
-    started = PlainBroker(tmp_path_factory.mktemp("broker"), "allow_anonymous true", "max_queued_messages 100000").start()
+    lines = ("allow_anonymous true", "max_queued_messages 100000")
+    started = PlainBroker(tmp_path_factory.mktemp("broker"), *lines).start()
     yield started
     started.stop()
 
@@ -130,9 +131,10 @@ async def test_a_burst_is_bounded_and_none_is_lost(broker: Broker, peer: Peer, t
 async def test_reading_stops_while_too_much_is_unacknowledged_and_the_link_lives(
     broker: Broker, peer: Peer, tmp_path: Path, client_id: str
 ) -> None:
-    async with core(tmp_path) as heart, room(
-        tmp_path, heart, broker.port, client_id=client_id, keepalive=3, protocol="5"
-    ) as mqtt:
+    async with (
+        core(tmp_path) as heart,
+        room(tmp_path, heart, broker.port, client_id=client_id, keepalive=3, protocol="5") as mqtt,
+    ):
         heart.gate = asyncio.Event()
         for number in range(1500):
             peer.client.publish("sms/out", json.dumps({"id": f"w{number}", "to": NUMBER, "text": "x"}), qos=1)
@@ -227,7 +229,7 @@ async def test_response_topic_and_correlation_data_are_honoured(
         assert answer == {"status": "ok", "data": {"id": "asked", "orders": 1, "repeated": False}, "transaction": "t"}
         message = next(m for m in peer.heard if m.topic == "house/answers")
         assert message.properties is not None
-        assert message.properties.CorrelationData == b"\x00\x01"
+        assert vars(message.properties)["CorrelationData"] == b"\x00\x01"
         peer.publish("sms/out", {"id": "bad", "text": "x"}, ResponseTopic="house/answers")
         refused = await peer.wait("house/answers", lambda p: p["status"] == "error")
         assert refused["data"] == {"id": "bad", "code": "no_recipient"}
@@ -306,4 +308,4 @@ async def test_an_order_is_acknowledged_within_milliseconds(
             await eventually(lambda n=number: len(heart.taken) > n, "taken")  # type: ignore[misc]
             took.append(time.monotonic() - began)
             await asyncio.sleep(0.002)
-    assert sorted(took)[15] < 0.05, took
+    assert sorted(took)[15] < 0.02, took  # this broker has no set_tcp_nodelay: 40 ms would be a delayed ACK

@@ -21,7 +21,9 @@ def table() -> list[dict[str, str]]:
     return list(csv.DictReader(source.splitlines()))
 
 
-@pytest.mark.parametrize("row", [row for row in table() if row["code"].isdigit()], ids=lambda row: row["code_space"] + row["code"])
+@pytest.mark.parametrize(
+    "row", [row for row in table() if row["code"].isdigit()], ids=lambda row: row["code_space"] + row["code"]
+)
 def test_every_row_of_the_table(row: dict[str, str]) -> None:
     space, code = row["code_space"], int(row["code"])
     before = classify(space, code, after_pdu=False)
@@ -36,7 +38,7 @@ def test_every_row_of_the_table(row: dict[str, str]) -> None:
         assert after.outcome is UNKNOWN
         assert after.error.action is Action.UNKNOWN
     for text in filter(None, row["verbose"].split("|")):
-        assert code_of(space, text) == code or code_of(space, text) == code_of(space, text.upper())
+        assert code_of(space, text) == code_of(space, text.upper()) == code
 
 
 @pytest.mark.parametrize("code", [332, 350, 500, 512, 513, 514, 127, 300, 521, 600, 771, 9999, 0, 400])
@@ -49,10 +51,11 @@ def test_after_ctrl_z_these_may_have_been_sent(code: int) -> None:
 @pytest.mark.parametrize(
     ("code", "action"),
     [
-        (1, Action.FAIL), (8, Action.FAIL_ROUTE), (17, Action.RETRY_OTHER), (38, Action.RETRY_OTHER), (41, Action.RETRY_SAME),
-        (50, Action.FAIL_ROUTE), (95, Action.BUG), (128, Action.FAIL), (195, Action.FAIL), (197, Action.TREAT_AS_SENT),
-        (208, Action.STORAGE), (304, Action.BUG), (310, Action.SIM_FAULT), (311, Action.SIM_PIN), (322, Action.STORAGE),
-        (330, Action.SIM_CFG), (331, Action.RETRY_OTHER), (515, Action.RETRY_SAME), (2, Action.RETRY_OTHER), (200, Action.RETRY_OTHER),
+        (1, Action.FAIL), (8, Action.FAIL_ROUTE), (17, Action.RETRY_OTHER), (38, Action.RETRY_OTHER),
+        (41, Action.RETRY_SAME), (50, Action.FAIL_ROUTE), (95, Action.BUG), (128, Action.FAIL), (195, Action.FAIL),
+        (197, Action.TREAT_AS_SENT), (208, Action.STORAGE), (304, Action.BUG), (310, Action.SIM_FAULT),
+        (311, Action.SIM_PIN), (322, Action.STORAGE), (330, Action.SIM_CFG), (331, Action.RETRY_OTHER),
+        (515, Action.RETRY_SAME), (2, Action.RETRY_OTHER), (200, Action.RETRY_OTHER),
     ],
 )  # fmt: skip
 def test_after_ctrl_z_these_are_refusals(code: int, action: Action) -> None:
@@ -118,7 +121,21 @@ def test_final_results_that_agree(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["", "OKAY", "OK 1", "ERROR: 3", "+CMTI: ERROR", "+CMSS: 3", "+CMEE: 1", "NATIONAL", "BUSY LINE", "CONNECTED", "NOKIA", "MODEM"]
+    "line",
+    [
+        "",
+        "OKAY",
+        "OK 1",
+        "ERROR: 3",
+        "+CMTI: ERROR",
+        "+CMSS: 3",
+        "+CMEE: 1",
+        "NATIONAL",
+        "BUSY LINE",
+        "CONNECTED",
+        "NOKIA",
+        "MODEM",
+    ],
 )
 def test_lines_that_only_look_final(line: str) -> None:
     assert parse_final(line) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterable
 
@@ -14,7 +15,22 @@ from hardware.at.framing import MAX_LINE, PROMPT, AtFramer, Line, Prompt
 # What modems are made of, so that random streams hit the interesting places.
 PIECES = st.lists(
     st.sampled_from(
-        [b"\r", b"\n", b"\r\n", b"\r\r\n", b">", b"> ", b" ", b"\x00", b"\x1a", b"\x1b", b"OK", b"+CMGS: 17", b"RING", b"\xff"]
+        [
+            b"\r",
+            b"\n",
+            b"\r\n",
+            b"\r\r\n",
+            b">",
+            b"> ",
+            b" ",
+            b"\x00",
+            b"\x1a",
+            b"\x1b",
+            b"OK",
+            b"+CMGS: 17",
+            b"RING",
+            b"\xff",
+        ]
     )
     | st.binary(max_size=12),
     max_size=30,
@@ -69,7 +85,7 @@ def test_lines(stream: bytes, texts: list[str]) -> None:
         (b'\r\n>\r\n+CMTI: "SM",1\r\n ', [PROMPT, Line('+CMTI: "SM",1')]),  # between the prompt's two characters
         (b"\r\n\x00>\x00 ", [PROMPT]),
         (b"\r\n> \r\n> \r\nOK\r\n", [PROMPT, Line(">"), Line("OK")]),  # one event clears the expectation
-        (b"+CUSD: 0,\"a > b\",15\r\n", [Line('+CUSD: 0,"a > b",15')]),  # not at the start of a line
+        (b'+CUSD: 0,"a > b",15\r\n', [Line('+CUSD: 0,"a > b",15')]),  # not at the start of a line
         (b"\r\n+CMS ERROR: 38\r\n", [Line("+CMS ERROR: 38")]),
     ],
 )
@@ -137,7 +153,7 @@ def test_the_same_stream_cut_in_any_way_gives_the_same_events(
 ) -> None:
     whole = fed([stream], expect=expect, max_line=max_line)
     bounds = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
-    pieces = [stream[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    pieces = [stream[start:end] for start, end in itertools.pairwise(bounds)]
     assert fed((stream[i : i + 1] for i in range(len(stream))), expect=expect, max_line=max_line) == whole
     assert fed(pieces, expect=expect, max_line=max_line) == whole
 
@@ -153,7 +169,7 @@ def test_cuts_do_not_matter_when_events_change_the_mode(stream: bytes, cuts: lis
         return seen
 
     bounds = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
-    pieces = [stream[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    pieces = [stream[start:end] for start, end in itertools.pairwise(bounds)]
     assert run([stream]) == run(pieces) == run(stream[i : i + 1] for i in range(len(stream)))
 
 

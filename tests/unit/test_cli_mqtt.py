@@ -14,6 +14,7 @@ from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.stack import Broker, wait_until
 
@@ -41,7 +42,7 @@ class FarEnd:
         self.orders: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._states, self._error, self._to = states, error, to
         self._ready = threading.Event()
-        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+        self.client = paho.Client(CallbackAPIVersion.VERSION2)
         self.client.on_message = self._answer
         self.client.on_subscribe = lambda *_: self._ready.set()
         self.client.connect("127.0.0.1", port)
@@ -85,6 +86,8 @@ def test_a_delivered_message(broker: Broker, config: Path) -> None:
         done = call("send", NUMBER, "-", "--json", "--config", str(config), stdin="two\nlines\n")
         assert json.loads(done.stdout)["state"] == "delivered"
         assert far.orders.get(timeout=10)["text"] == "two\nlines"
+        done = call("health", "--config", str(config))
+        assert (done.returncode, done.stdout) == (0, "online\n")
 
 
 @pytest.mark.parametrize("state", ["failed", "rejected", "expired", "unknown"])
@@ -115,6 +118,7 @@ def test_without_a_bridge_nothing_is_published(broker: Broker, config: Path) -> 
         done = call("send", NUMBER, "x", "--config", str(config))
         assert done.returncode == 1
         assert "no bridge is online" in done.stderr
+        assert call("health", "--config", str(config)).returncode == 1
         assert far.orders.empty()
 
 
@@ -164,7 +168,7 @@ def listening(config: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 
 def publish(port: int, payload: dict[str, Any]) -> None:
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    client = paho.Client(CallbackAPIVersion.VERSION2)
     client.connect("127.0.0.1", port)
     client.loop_start()
     client.publish("sms/in", json.dumps(payload), qos=1).wait_for_publish(20)

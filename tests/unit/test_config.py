@@ -90,7 +90,7 @@ def test_all_keys_reach_the_settings(tmp_path: Path) -> None:
     assert (retention.messages, retention.raw, retention.unpublished) == (86_400, 604_800, 172_800)
     assert (settings.logging.level, settings.logging.json, settings.logging.mqtt) == ("debug", True, False)
     assert settings.contacts == {"anna": "+36301234567", "bela": "06205551234"}
-    assert settings.groups == {"family": ("anna", "bela", "+36705556677")}
+    assert settings.groups == {"family": ("@anna", "@bela", "+36705556677")}
 
 
 def test_secrets_stay_out_of_the_settings_text(tmp_path: Path) -> None:
@@ -275,4 +275,4 @@ def test_anchors_are_read(tmp_path: Path) -> None:
     text = "contacts:\n  anna: &n '+36301234567'\n  office: *n\ngroups:\n  a: &g [anna]\n  b: *g\n"
     settings = load(write(tmp_path, text))
     assert settings.contacts["office"] == "+36301234567"
-    assert settings.groups["b"] == ("anna",)
+    assert settings.groups["b"] == ("@anna",)

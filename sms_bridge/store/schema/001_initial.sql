@@ -134,7 +134,7 @@ CREATE TABLE inbound_parts (
 ) STRICT;
 
 CREATE INDEX inbound_parts_content ON inbound_parts (content_key);
-CREATE INDEX inbound_parts_set ON inbound_parts (set_seq);
+CREATE INDEX inbound_parts_set ON inbound_parts (set_seq, number);
 
 -- What could not be understood.
 CREATE TABLE quarantine (

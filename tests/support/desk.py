@@ -1,0 +1,143 @@
+"""The core on a real journal, with a clock that the test owns."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hardware.pdu import StatusReportRequest, decode, encode_status_report
+from hardware.types import Action, ReceivedPdu, SendError, SendOutcome, SendResult
+from sms_bridge.core.dispatcher import Dispatcher
+from sms_bridge.core.model import ClaimantView, Finished, Job, OutboxRow, SendRequest
+from sms_bridge.core.service import Service
+from sms_bridge.core.settings import CoreSettings
+from sms_bridge.store import Journal
+
+T = TypeVar("T")
+
+ANNA = "+36301234567"
+STICK = ClaimantView("stick", "8936200000000000142")
+OTHER = ClaimantView("other", "8936200000000000267")
+START = datetime(2026, 11, 22, 19, 0, tzinfo=UTC)
+
+
+class ManualClock:
+    """Stands still until it is told to go on."""
+
+    def __init__(self, at: datetime = START) -> None:
+        self.ms = int(at.timestamp() * 1000)
+
+    def now(self) -> int:
+        return self.ms
+
+    def monotonic(self) -> float:
+        return self.ms / 1000
+
+    def forward(self, seconds: float) -> None:
+        self.ms += int(seconds * 1000)
+
+    @property
+    def datetime(self) -> datetime:
+        return datetime.fromtimestamp(self.ms / 1000, UTC)
+
+
+@dataclass
+class Desk:
+    journal: Journal
+    dispatcher: Dispatcher
+    service: Service
+    clock: ManualClock
+    rows: list[OutboxRow] = field(default_factory=list)
+
+    def published(self, kind: str) -> list[dict[str, Any]]:
+        return [json.loads(row.payload) for row in self.rows if row.kind == kind]
+
+    def statuses(self, id: str | None = None) -> list[dict[str, Any]]:
+        return [s for s in self.published("status") if id is None or s["id"] == id]
+
+    def states(self, id: str) -> list[str]:
+        return [status["state"] for status in self.statuses(id)]
+
+    async def order(self, id: str, text: str = "hello", to: tuple[str, ...] = (ANNA,), **fields: Any) -> Any:
+        return (await self.submit(SendRequest(id=id, text=text, to=to, **fields)))[0]
+
+    async def submit(self, *requests: SendRequest) -> list[Any]:
+        return await self.told(self.service.submit(requests))
+
+    async def tick(self) -> None:
+        await self.told(self.service.tick())
+
+    async def told(self, work: Awaitable[T]) -> T:
+        """Let the outbox tell its listeners too, which it does one turn of the loop after a commit."""
+        result = await work
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return result
+
+    async def send(self, *results: SendResult, modem: ClaimantView = STICK, job: Job | None = None) -> Job:
+        """Claim and send one job with these results, as a worker would; the last one is committed alone."""
+        job = job or await self.dispatcher.claim(modem)
+        finished: Finished | None = None
+        part = job.after(None)
+        for result in results:
+            assert part is not None, "more results than parts"
+            assert await self.dispatcher.begin(job, part.index, finished)
+            finished = Finished(job, part.index, result)
+            part = job.after(finished)
+        if finished is not None:
+            await self.told(self.dispatcher.finish(finished))
+        return job
+
+    async def report(
+        self, mr: int, status: int = 0, *, number: str = ANNA, modem: ClaimantView = STICK, after: float = 0.0
+    ) -> None:
+        """A status report whose message the network took `after` seconds from now."""
+        scts = datetime.fromtimestamp(self.clock.ms / 1000 + after, UTC)
+        await self.receive(encode_status_report(StatusReportRequest(number, mr, scts, scts, status)), modem=modem)
+
+    async def receive(self, *raws: str, modem: ClaimantView = STICK, storage: str = "SM", first: int = 1) -> None:
+        """One batch, as a modem's sweep finds it."""
+        batch = [self.pdu(raw, modem, storage, first + n) for n, raw in enumerate(raws)]
+        await self.told(self.service.receive(batch))
+
+    def pdu(self, raw: str, modem: ClaimantView = STICK, storage: str = "SM", index: int | None = 1) -> ReceivedPdu:
+        return ReceivedPdu(raw, decode(raw), None, storage, index, "352", modem.iccid, modem.name, self.clock.datetime)
+
+
+def sent(mr: int = 1) -> SendResult:
+    return SendResult(SendOutcome.SENT, mr=mr)
+
+
+def refused(action: Action, code: str = "cms_1", retry_after: float | None = None) -> SendResult:
+    return SendResult(SendOutcome.NOT_SENT, error=SendError(code, "refused", action, retry_after))
+
+
+def unknown(code: str = "timeout") -> SendResult:
+    return SendResult(SendOutcome.UNKNOWN, error=SendError(code, "no result", Action.UNKNOWN))
+
+
+FAST = CoreSettings(retry_base=0.01, retry_cap=0.02)
+
+
+@asynccontextmanager
+async def open_desk(
+    directory: Path, settings: CoreSettings = FAST, clock: ManualClock | None = None, **wiring: Any
+) -> AsyncIterator[Desk]:
+    clock = clock or ManualClock()
+    journal = await Journal.open(directory, clock=clock)
+    dispatcher = Dispatcher(journal, settings, clock)
+    service = Service(journal, dispatcher, settings, clock, **wiring)
+    desk = Desk(journal, dispatcher, service, clock)
+    journal.on_outbox(desk.rows.extend)
+    try:
+        await service.start()
+        yield desk
+    finally:
+        await dispatcher.stop()
+        await journal.close()

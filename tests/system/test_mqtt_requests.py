@@ -1,0 +1,183 @@
+"""Requests, retained states and the log topic on a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hardware.types import ModemState, ModemStatus
+from sms_bridge.mqtt import requests as requests_module
+from sms_bridge.mqtt.requests import RequestError, text_field, whole_field
+from tests.support.mqttlab import Peer, PlainBroker, core, eventually, room
+from tests.support.stack import Broker
+
+NUMBER = "+36301234567"
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    started = PlainBroker(tmp_path / "broker", "allow_anonymous true").start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def peer(broker: Broker) -> Iterator[Peer]:
+    found = Peer(broker.port)
+    yield found
+    found.stop()
+
+
+async def _echo(fields: dict[str, Any]) -> Any:
+    return {"got": fields, "id": text_field(fields, "id"), "limit": whole_field(fields, "limit", 50, 1, 1000)}
+
+
+async def _fail(fields: dict[str, Any]) -> Any:
+    raise KeyError("inside")
+
+
+async def _refuse(fields: dict[str, Any]) -> Any:
+    raise RequestError("there is no such modem")
+
+
+async def _hang(fields: dict[str, Any]) -> Any:
+    await asyncio.sleep(600)
+
+
+HANDLERS = {"message/get": _echo, "backup": _fail, "modem/reset": _refuse, "modem/interview": _hang}
+
+
+async def test_every_request_is_answered_and_its_transaction_echoed(
+    broker: Broker, peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests_module, "DEADLINE", 0.3)
+    async with core(tmp_path) as heart, room(tmp_path, heart, broker.port, handlers=HANDLERS) as mqtt:
+        for name, payload, words in (
+            ("message/get", {"transaction": [1], "id": "a"}, None),
+            ("message/get", {"transaction": [1]}, "`id` is missing"),
+            ("message/get", {"transaction": [1], "id": "a", "limit": True}, "`limit` must be"),
+            ("backup", {"transaction": [1]}, "inside the bridge: KeyError"),
+            ("modem/reset", {"transaction": [1]}, "there is no such modem"),
+            ("modem/interview", {"transaction": [1]}, "not done within"),
+            ("modem/ussd", {"transaction": [1]}, "not available"),
+        ):
+            before = len(peer.payloads(f"sms/bridge/response/{name}"))
+            peer.publish(f"sms/bridge/request/{name}", payload)
+            topic = f"sms/bridge/response/{name}"
+            await eventually(lambda t=topic, b=before: len(peer.payloads(t)) > b, f"an answer to {name}")  # type: ignore[misc]
+            answer = peer.payloads(topic)[-1]
+            assert answer["transaction"] == [1]
+            if words is None:
+                assert answer["status"] == "ok"
+                assert answer["data"] == {"got": {"id": "a"}, "id": "a", "limit": 50}
+            else:
+                assert answer["status"] == "error"
+                assert words in answer["error"]
+                assert answer["data"] == {}
+        for name in ("no/such", "../../x y"):
+            peer.publish(f"sms/bridge/request/{name}", "")
+            answer = await peer.wait("sms/bridge/response/unknown")
+            assert "there is no such request" in answer["error"]
+        for bad in ("[", "[]", b"\xff", "x" * 70_000):
+            before = len(peer.payloads("sms/bridge/response/message/get"))
+            peer.publish("sms/bridge/request/message/get", bad)
+            await eventually(
+                lambda b=before: len(peer.payloads("sms/bridge/response/message/get")) > b,  # type: ignore[misc]
+                "an answer",
+            )
+            assert peer.payloads("sms/bridge/response/message/get")[-1]["status"] == "error"
+        assert mqtt.link.connects == 1
+
+
+async def test_a_retained_request_is_never_obeyed(broker: Broker, peer: Peer, tmp_path: Path) -> None:
+    done: list[dict[str, Any]] = []
+
+    async def restart(fields: dict[str, Any]) -> None:
+        done.append(fields)
+
+    peer.publish("sms/bridge/request/restart", {"kept": True}, retain=True)
+    async with core(tmp_path) as heart, room(tmp_path, heart, broker.port, handlers={"restart": restart}) as mqtt:
+        peer.publish("sms/bridge/request/restart", {"kept": False})
+        assert await peer.wait("sms/bridge/response/restart") == {"status": "ok", "data": {}}
+        await eventually(lambda: not mqtt.intake.unacked, "acknowledged")
+        assert done == [{"kept": False}]
+
+
+async def test_a_request_sees_the_orders_that_came_before_it(broker: Broker, peer: Peer, tmp_path: Path) -> None:
+    async with core(tmp_path) as heart:
+
+        async def cancel(fields: dict[str, Any]) -> Any:
+            return await heart.service.cancel(text_field(fields, "id"))
+
+        async with room(tmp_path, heart, broker.port, handlers={"message/cancel": cancel}):
+            for number in range(20):
+                peer.publish("sms/out", {"id": f"o{number}", "to": NUMBER, "text": "x"})
+                peer.publish("sms/bridge/request/message/cancel", {"id": f"o{number}", "transaction": number})
+                await peer.wait("sms/status", lambda p, n=number: p["id"] == f"o{n}" and p["state"] == "cancelled")  # type: ignore[misc]
+
+
+async def test_response_topic_of_a_request(broker: Broker, peer: Peer, tmp_path: Path) -> None:
+    async with core(tmp_path) as heart, room(tmp_path, heart, broker.port, handlers=HANDLERS):
+        peer.publish(
+            "sms/bridge/request/message/get", {"id": "a"}, ResponseTopic="my/answers", CorrelationData=b"\xff\x00"
+        )
+        assert (await peer.wait("my/answers"))["status"] == "ok"
+        message = next(m for m in peer.heard if m.topic == "my/answers")
+        assert message.properties is not None
+        assert vars(message.properties)["CorrelationData"] == b"\xff\x00"
+
+
+async def test_modem_states_are_retained_repeated_after_a_reconnection_and_calm(
+    broker: Broker, peer: Peer, tmp_path: Path
+) -> None:
+    async with core(tmp_path) as heart, room(tmp_path, heart, broker.port) as mqtt:
+        status = ModemStatus("stick-1", started_at=datetime.now(UTC), imsi="216301234567890")
+        mqtt.states.modem_changed(status)
+        status.state = ModemState.READY
+        mqtt.states.modem_changed(status)
+        await peer.wait("sms/modem/stick-1", lambda p: p["state"] == "ready" and p["imsi"] == "2163…90")
+        assert (await peer.wait("sms/modem/stick-1/availability", lambda p: p["state"] == "online")) is not None
+        before = len(peer.payloads("sms/modem/stick-1"))
+        for signal in range(200):
+            status.signal_dbm = -110 + signal % 50
+            mqtt.states.modem_changed(status)
+            await asyncio.sleep(0.002)
+        await peer.wait("sms/modem/stick-1", lambda p: p["signal_dbm"] == -61)
+        assert len(peer.payloads("sms/modem/stick-1")) - before <= 3
+        mqtt.link.drop("cut by the test")
+        count = len(peer.payloads("sms/modem/stick-1"))
+        await eventually(lambda: len(peer.payloads("sms/modem/stick-1")) > count, "repeated")
+        late = Peer(broker.port, "sms/modem/#")
+        assert (await late.wait("sms/modem/stick-1"))["state"] == "ready"
+        late.stop()
+        mqtt.states.modem_changed(ModemStatus("stick-2"))
+        mqtt.states.modem_gone("stick-2")
+        await eventually(lambda: not mqtt.states.pending, "published")
+    assert peer.payloads("sms/modem/stick-1/availability")[-1] == {"state": "offline"}
+    late = Peer(broker.port, "sms/modem/#")
+    await late.wait("sms/modem/stick-1")
+    assert not [message for message in late.heard if "stick-2" in message.topic]
+    late.stop()
+
+
+async def test_the_log_is_published_with_numbers_masked_and_never_floods(
+    broker: Broker, peer: Peer, tmp_path: Path
+) -> None:
+    logger = logging.getLogger("sms_bridge.test_of_the_log_topic")
+    async with core(tmp_path) as heart, room(tmp_path, heart, broker.port) as mqtt:
+        mqtt.attach_log(logger)
+        logger.warning("cannot reach %s", "+36 30 123 4567")
+        found = await peer.wait("sms/bridge/logging")
+        assert found == {"level": "warning", "message": "cannot reach +36 3…67", "namespace": logger.name}
+        for number in range(5000):
+            logger.info("flood %d", number)
+        await asyncio.sleep(0.3)
+        assert 10 < len(peer.payloads("sms/bridge/logging")) < 80
+        mqtt.detach_log()
+        assert not logger.handlers

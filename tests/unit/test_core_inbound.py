@@ -1,0 +1,310 @@
+"""Messages in: recognised, put together, kept when they make no sense, published once."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hardware.pdu import Concat, DeliverRequest, SubmitRequest, decode, encode, encode_deliver
+from hardware.types import ReceivedPdu
+from sms_bridge.core.reassembly import place, usable
+from sms_bridge.core.settings import CoreSettings
+from tests.support.desk import ANNA, OTHER, START, STICK, ManualClock, open_desk
+
+BOB = "+36209999999"
+TEXT = "árvíztűrő tükörfúrógép 👍 " * 12  # five parts in UCS2
+HOUR = 3_600_000
+
+CONTRACT_RECEIVED = [
+    "event_type", "id", "from", "contact", "to", "text", "modem", "route", "sent_at", "received_at", "parts",
+    "partial", "missing", "encoding", "class", "type", "port", "data", "in_reply_to",
+]  # fmt: skip
+
+
+def deliver(text="OK", sender=ANNA, at=START, **fields):
+    return encode_deliver(DeliverRequest(sender, at, text=text, **fields))
+
+
+@pytest.fixture
+async def desk(tmp_path):
+    wiring = {"own_number": lambda modem: "+36201112222" if modem == "stick" else None}
+    settings = CoreSettings(default_region="HU", contacts={"anna": "06301234567"})
+    async with open_desk(tmp_path, settings, **wiring) as opened:
+        yield opened
+
+
+async def test_a_message_is_published_as_the_contract_says(desk):
+    sent_at = datetime(2026, 11, 22, 19, 0, 1, tzinfo=timezone(timedelta(hours=1)))
+    await desk.receive(*deliver(at=sent_at))
+    (message,) = desk.published("in")
+    assert message.pop("id").isalnum()
+    assert list({"event_type": 0, "id": 0, **message}) == CONTRACT_RECEIVED
+    assert message == {
+        "event_type": "received", "from": ANNA, "contact": "anna", "to": "+36201112222", "text": "OK",
+        "modem": "stick", "route": "modem", "sent_at": "2026-11-22T19:00:01+01:00",
+        "received_at": "2026-11-22T19:00:00.000+00:00", "parts": 1, "partial": False, "missing": [],
+        "encoding": "gsm7", "class": None, "type": "text", "port": None, "data": None, "in_reply_to": None,
+    }  # fmt: skip
+
+
+async def test_data_flash_and_silent_messages(desk):
+    await desk.receive(
+        *encode_deliver(DeliverRequest(ANNA, START, data=b"\x00\xff", port=5000)),
+        *deliver("now", flash=True),
+        *deliver("psst", pid=0x40),
+        *deliver("from a name", sender="Telekom"),
+    )
+    data, flash, silent, named = desk.published("in")
+    assert (data["type"], data["text"], data["port"]) == ("data", None, 5000)
+    assert base64.b64decode(data["data"]) == b"\x00\xff"
+    assert (flash["type"], flash["class"]) == ("flash", 0)
+    assert silent["type"] == "silent"
+    assert (named["from"], named["contact"]) == ("Telekom", None)
+
+
+async def test_a_message_read_again_is_published_once(desk):
+    for _ in range(3):
+        await desk.receive(*deliver())
+        desk.clock.forward(60)
+    assert len(desk.published("in")) == 1
+
+
+async def test_a_message_read_again_after_a_restart_is_known(tmp_path):
+    clock = ManualClock()
+    for _ in range(2):
+        async with open_desk(tmp_path, clock=clock) as desk:
+            await desk.receive(*deliver())
+            rows = await desk.journal.outbox_after(0, 10)
+    assert len(rows) == 1  # and not a second one
+
+
+async def test_a_clock_that_jumps_by_years_does_not_double(tmp_path):
+    async with open_desk(tmp_path, clock=ManualClock(datetime(1970, 1, 1, tzinfo=UTC))) as desk:
+        await desk.receive(*deliver())
+        desk.clock.ms = int(START.timestamp() * 1000)
+        await desk.receive(*deliver())
+        assert len(desk.published("in")) == 1
+
+
+async def test_two_equal_messages_in_one_storage_are_two(desk):
+    (raw,) = deliver()
+    await desk.receive(raw, raw)
+    assert len({m["id"] for m in desk.published("in")}) == 2
+    await desk.receive(raw)  # one is deleted, the other is read again
+    await desk.receive(raw, raw)
+    assert len(desk.published("in")) == 2
+    await desk.receive(raw, raw, raw)
+    assert len(desk.published("in")) == 3
+
+
+async def test_one_message_listed_under_two_names_of_its_storage_is_one(desk):
+    (raw,) = deliver()
+    await desk.told(desk.service.receive([desk.pdu(raw, storage=name, index=3) for name in ("SM", "MT")]))
+    assert len(desk.published("in")) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        deliver("OK!"),
+        deliver(sender=BOB),
+        deliver(at=START + timedelta(seconds=1)),
+        deliver(pid=0x41),
+        deliver(flash=True),
+        deliver(port=5000),
+    ],
+)
+async def test_what_differs_in_anything_is_another_message(desk, other):
+    await desk.receive(*deliver())
+    await desk.receive(*other)
+    assert len(desk.published("in")) == 2
+
+
+async def test_the_same_message_on_another_sim_is_another(desk):
+    await desk.receive(*deliver(), modem=STICK)
+    await desk.receive(*deliver(), modem=OTHER)
+    assert [m["to"] for m in desk.published("in")] == ["+36201112222", None]
+
+
+async def test_the_more_messages_flag_does_not_make_another_message(desk):
+    (raw,) = deliver()
+    octets = bytearray.fromhex(raw)
+    octets[1 + octets[0]] ^= 0x04
+    await desk.receive(raw)
+    await desk.receive(octets.hex().upper())
+    assert len(desk.published("in")) == 1
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_parts_in_any_order_with_repeats_and_restarts_give_the_whole_once(tmp_path_factory, bits, data):
+    import asyncio
+
+    raws = deliver(TEXT, ref=77, ref_bits=bits)
+    order = data.draw(st.permutations(raws))
+    repeats = data.draw(st.lists(st.sampled_from(raws), max_size=4))
+    cut = data.draw(st.integers(0, len(raws)))
+
+    async def play():
+        directory = tmp_path_factory.mktemp("parts")
+        found, clock = [], ManualClock()
+        for half in (order[:cut], [*repeats, *order[cut:], *repeats]):
+            async with open_desk(directory, clock=clock) as desk:
+                for raw in half:
+                    await desk.receive(raw)
+                found += desk.published("in")
+        (message,) = found
+        assert (message["text"], message["parts"], message["partial"]) == (TEXT, len(raws), False)
+
+    asyncio.run(play())
+
+
+async def test_messages_of_two_senders_under_one_reference_do_not_mix(desk):
+    anna, bob = deliver("a" * 400, ref=5), deliver("b" * 400, sender=BOB, ref=5)
+    for pair in itertools.zip_longest(anna, bob):
+        await desk.receive(*pair)
+    assert {m["from"]: set(m["text"]) for m in desk.published("in")} == {ANNA: {"a"}, BOB: {"b"}}
+
+
+async def test_two_messages_of_one_sender_interleaved(desk):
+    one, two = deliver("1" * 400, ref=5), deliver("2" * 400, ref=6)
+    for pair in zip(one, two, strict=True):
+        await desk.receive(*pair)
+    assert [set(m["text"]) for m in desk.published("in")] == [{"1"}, {"2"}]
+
+
+async def test_what_is_there_is_published_as_partial_and_the_whole_when_the_rest_comes(desk):
+    raws = deliver("x" * 150 + "y" * 150 + "z" * 150, ref=9)
+    await desk.receive(raws[2], raws[0])
+    desk.clock.forward(3599)
+    await desk.tick()
+    assert desk.published("in") == []
+    desk.clock.forward(2)
+    await desk.tick()
+    (partial,) = desk.published("in")
+    assert (partial["partial"], partial["missing"], partial["parts"]) == (True, [2], 3)
+    assert set(partial["text"]) == {"x", "y", "z"}
+    assert len(partial["text"]) == 450 - 153
+    desk.clock.forward(8 * 3600)
+    await desk.receive(raws[1])
+    whole = desk.published("in")[-1]
+    assert (whole["id"], whole["partial"], len(whole["text"])) == (partial["id"], False, 450)
+    desk.clock.forward(7200)
+    await desk.tick()
+    assert len(desk.published("in")) == 2
+
+
+async def test_a_part_that_comes_late_renews_the_wait(desk):
+    raws = deliver("x" * 450, ref=9)
+    await desk.receive(raws[0])
+    desk.clock.forward(3000)
+    await desk.receive(raws[1])
+    desk.clock.forward(3000)
+    await desk.tick()
+    assert desk.published("in") == []
+
+
+async def test_the_wait_for_missing_parts_survives_a_restart(tmp_path):
+    clock = ManualClock()
+    async with open_desk(tmp_path, clock=clock) as desk:
+        await desk.receive(deliver("x" * 450, ref=9)[0])
+    clock.forward(3601)
+    async with open_desk(tmp_path, clock=clock) as desk:
+        await desk.tick()
+        assert desk.published("in")[0]["missing"] == [2, 3]
+
+
+async def test_a_reference_used_again_begins_a_new_message(desk):
+    old, new = deliver("1" * 400, ref=5), deliver("2" * 400, ref=5, at=START + timedelta(minutes=5))
+    await desk.receive(old[0])
+    await desk.receive(*new)
+    assert [set(m["text"]) for m in desk.published("in")] == [{"2"}]
+    await desk.receive(*old[1:])
+    assert [set(m["text"]) for m in desk.published("in")] == [{"2"}, {"1"}]
+
+
+async def test_a_reference_used_again_days_later_does_not_join_the_old_rest(desk):
+    old, new = deliver("1" * 400, ref=5), deliver("2" * 400, ref=5, at=START + timedelta(days=3))
+    await desk.receive(old[0])
+    desk.clock.forward(3 * 86_400)
+    await desk.receive(new[1], new[2])
+    await desk.receive(new[0])
+    assert [set(m["text"]) for m in desk.published("in") if not m["partial"]] == [{"2"}]
+
+
+@pytest.mark.parametrize("concat", [(5, 0, 1), (5, 2, 0), (5, 2, 3), (5, 1, 1)])
+async def test_a_concatenation_that_makes_no_sense_is_a_single_message(desk, concat):
+    ref, total, seq = concat
+    raw = deliver("x" * 200, ref=ref)[0]
+    old = bytes((5, 0, 3, 5, 2, 1))
+    octets = bytes.fromhex(raw)
+    assert octets.count(old) == 1
+    await desk.receive(octets.replace(old, bytes((5, 0, 3, ref, total, seq))).hex())
+    (message,) = desk.published("in")
+    assert (message["partial"], message["text"]) == (False, "x" * 153)
+
+
+def test_usable_concatenations():
+    assert usable(Concat(1, 2, 2, 8)) is not None
+    for total, seq in ((0, 0), (0, 1), (1, 1), (2, 0), (2, 3)):
+        assert usable(Concat(1, total, seq, 8)) is None
+    assert usable(None) is None
+
+
+@given(st.integers(1, 3), st.binary(max_size=1), st.none() | st.integers(0, 10 * HOUR), st.integers(0, 10 * HOUR))
+def test_with_no_candidates_a_part_begins_a_message(number, body, sent_at, received_at):
+    assert place([], number, body, sent_at, received_at, HOUR).found is None
+
+
+async def test_what_cannot_be_decoded_is_kept_and_published_raw_once(desk):
+    bad = ReceivedPdu("00FF", None, "cut short (at 2)", "SM", 4, "352", STICK.iccid, "stick", desk.clock.datetime)
+    for _ in range(2):
+        await desk.told(desk.service.receive([bad, desk.pdu(deliver()[0])]))
+    (raw,) = desk.published("raw")
+    assert (raw["pdu"], raw["reason"], raw["modem"], raw["sim"]) == ("00FF", "cut short (at 2)", "stick", "8936…42")
+    assert len(desk.published("in")) == 1
+
+
+@pytest.mark.parametrize("raw", ["", "0", "zz", "\ud800", "ÿ\x00", "00", "FF" * 300])
+async def test_garbage_of_any_kind_is_kept(desk, raw):
+    item = ReceivedPdu(raw, None, "garbage", "SM", 4, None, None, "stick", desk.clock.datetime)
+    await desk.told(desk.service.receive([item]))
+    assert len(desk.published("raw")) == 1
+
+
+async def test_a_stored_draft_is_kept_and_not_taken_for_a_message(desk):
+    raw = encode(SubmitRequest(ANNA, text="draft")).pdus[0]
+    item = ReceivedPdu(raw, decode(raw, direction="mo"), None, "SM", 4, None, None, "stick", desk.clock.datetime)
+    await desk.told(desk.service.receive([item]))
+    assert (len(desk.published("raw")), len(desk.published("in"))) == (1, 0)
+
+
+async def test_parts_that_do_not_fit_together_are_published_all_the_same(desk):
+    text = deliver("x" * 200, ref=5)
+    data = encode_deliver(DeliverRequest(ANNA, START, data=b"y" * 200, ref=5))
+    await desk.receive(text[0], data[1])
+    (message,) = desk.published("in")
+    assert (message["text"], message["partial"]) == ("x" * 153, False)
+
+
+async def test_one_message_that_breaks_us_does_not_hold_up_the_others(desk):
+    broken = desk.pdu(deliver("broken")[0])
+    broken.pdu.header = None  # what a fault in our own code would do
+    await desk.told(desk.service.receive([desk.pdu(deliver("a")[0]), broken, desk.pdu(deliver("b")[0])]))
+    assert [m["text"] for m in desk.published("in")] == ["a", "b"]
+    (raw,) = desk.published("raw")
+    assert raw["pdu"] == broken.raw
+
+
+async def test_the_inbox_lists_what_came_newest_first(desk):
+    for n in range(3):
+        await desk.receive(*deliver(f"message {n}"))
+    await desk.receive(deliver("x" * 300, ref=3)[0])
+    assert [json.loads(text)["text"] for text in await desk.service.inbox(2)] == ["message 2", "message 1"]
