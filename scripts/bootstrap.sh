@@ -104,9 +104,13 @@ keep_daemons_off() {
             *" $unit "*) ;;
             *) continue ;;
         esac
+        link=/etc/systemd/system/$unit.service
         if [ -d /run/systemd/system ]; then
-            say "masking $unit.service before its package comes (undo: sudo systemctl unmask $unit)"
-            root systemctl --quiet mask "$unit.service" 2>/dev/null || die "could not mask $unit.service, which would take the modems; install $unit yourself, then repeat."
+            if [ ! -e "$link" ] && [ ! -L "$link" ]; then
+                say "masking $unit.service before its package comes (undo: sudo systemctl unmask $unit)"
+                root ln -s /dev/null "$link" && root systemctl daemon-reload ||
+                    die "could not mask $unit.service, which would take the modems; install $unit yourself, then repeat."
+            fi
         else
             # No systemd: leave the init script out of the unpacked package; its start is then skipped.
             no_daemons="$no_daemons -o Dpkg::Options::=--path-exclude=/etc/init.d/$unit"

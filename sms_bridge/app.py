@@ -188,7 +188,7 @@ class Bridge:
         stack.push_async_callback(virtual.stop)
         ports = await virtual.start()
         log.info(
-            "no modem was found: %d virtual ones instead; `sms-bridge control deliver from=+36301234567 text=Hello`"
+            "no modem was found: %d virtual ones instead; `sms-bridge control deliver from=Anna text=Hello`"
             " sends them a message",
             len(ports),
         )
@@ -262,7 +262,6 @@ class Bridge:
 
     def _publish_all(self) -> None:
         self._mqtt.states.info(self._info())
-        self._mqtt.states.health(self.health())
         for modem in self._modems.values():
             self._mqtt.states.modem_changed(modem.status)
         self._publish_modems()
@@ -303,16 +302,17 @@ class Bridge:
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
-        health_at = loop.time() + HEALTH_PERIOD
+        health_at, shown = loop.time(), ""
         while True:
             await asyncio.sleep(TICK)
             try:
                 await self._service.tick()
             except StoreError as error:
                 log.error("what has fallen due waits: %s %s", error, error.hint)
-            if loop.time() >= health_at:
-                health_at = loop.time() + HEALTH_PERIOD
-                self._mqtt.states.health(self.health())
+            health = self.health()
+            if health["status"] != shown or loop.time() >= health_at:
+                health_at, shown = loop.time() + HEALTH_PERIOD, health["status"]
+                self._mqtt.states.health(health)
 
     async def _verify(self) -> None:
         problem = await self._journal.verify()

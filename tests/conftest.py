@@ -20,6 +20,9 @@ settings.register_profile("default", max_examples=200, deadline=None, suppress_h
 settings.register_profile("nightly", max_examples=100_000, deadline=None, suppress_health_check=list(HealthCheck))
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
+# mosquitto and smsd live where a Debian user's PATH does not look.
+os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+
 RINGS = ("unit", "exchange", "device", "system", "kernel")  # fast ones first: a failure shows early
 SETTLE_DEADLINE = 2.0  # seconds for threads, children and fds that are being closed to be gone
 TASK_DEADLINE = 0.5  # seconds for tasks that were cancelled to end

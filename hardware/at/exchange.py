@@ -455,11 +455,15 @@ def _message_reference(text: str) -> int | None:
 
 
 def _continues_piece(piece: str, text: str) -> bool:
-    """`text` may be the rest of a line without prefix: hex goes on in hex, and nothing begins as URCs do."""
-    return _HEX.issuperset(text) if _HEX.issuperset(piece) else text[0] not in _URC_SIGNS
+    """`text` may be the rest of a line without prefix: hex goes on in hex only."""
+    return _HEX.issuperset(text) if _HEX.issuperset(piece) else not _stands_alone(text)
 
 
 def _continues_header(text: str) -> bool:
-    """`text` may be the rest of a line with its prefix: neither a PDU nor what begins as URCs or final results do."""
-    is_body = len(text) >= SHORTEST_BODY and _HEX.issuperset(text)
-    return not is_body and text[0] not in _URC_SIGNS and not begins_final(text)
+    """`text` may be the rest of a line with its prefix."""
+    return not _stands_alone(text) and not begins_final(text)
+
+
+def _stands_alone(text: str) -> bool:
+    """A PDU, or what begins as URCs do, is a line of its own."""
+    return text[0] in _URC_SIGNS or (len(text) >= SHORTEST_BODY and _HEX.issuperset(text))

@@ -111,8 +111,9 @@ class Emulator:
 
     def fault(self, modem: int, name: str, *, count: int = 1, duration: float | None = None, **params: Any) -> None:
         """Make something go wrong (`faults.NAMES`); ValueError for what there is not."""
-        params, count = faults.checked(params), int(count)
-        duration = None if duration is None else float(duration)
+        checked = faults.checked({"count": count, "duration": duration, **params})
+        count, duration = checked.pop("count"), checked.pop("duration")
+        params = checked
         if name not in faults.NAMES:
             raise ValueError(f"no fault {name!r}; there are: {', '.join(sorted(faults.NAMES))}")
         target = self.modems[modem]

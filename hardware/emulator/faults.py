@@ -42,15 +42,6 @@ ACTIONS = {
 """Faults that happen at once, or at the moment that `on` names."""
 
 NAMES = {**ONE_SHOT, **LASTING, **ACTIONS}
-_KINDS: dict[str, type] = {
-    "code": int,
-    "csq": int,
-    "stat": int,
-    "attempts": int,
-    "delay": float,
-    "accepted": bool,
-    "hard": bool,
-}
 MOMENTS = ("now", "command", "cmgs", "prompt", "ctrl_z", "accepted")
 
 
@@ -70,14 +61,10 @@ def checked(params: dict[str, Any]) -> dict[str, Any]:
     for key, value in params.items():
         kind = _KINDS.get(key, str)
         try:
-            result[key] = _truth(value) if kind is bool else kind(value)
+            result[key] = kind(value)
         except (TypeError, ValueError, OverflowError):
             raise ValueError(f"`{key}` cannot be {value!r}") from None
     return result
-
-
-def _truth(value: object) -> bool:
-    return value.lower() in ("1", "true", "yes", "on") if isinstance(value, str) else bool(value)
 
 
 class Faults:
@@ -129,3 +116,27 @@ class Faults:
 
     def armed(self) -> list[str]:
         return [f.name for f in self._armed]
+
+
+def _truth(value: object) -> bool:
+    return value.lower() in ("1", "true", "yes", "on") if isinstance(value, str) else bool(value)
+
+
+def _seconds(value: Any) -> float:
+    seconds = float(value)
+    if not 0 <= seconds <= 86400:
+        raise ValueError
+    return seconds
+
+
+_KINDS: dict[str, Callable[[Any], Any]] = {
+    "code": int,
+    "csq": int,
+    "stat": int,
+    "attempts": int,
+    "delay": _seconds,
+    "count": int,
+    "duration": lambda value: None if value is None else _seconds(value),
+    "accepted": _truth,
+    "hard": _truth,
+}

@@ -8,6 +8,7 @@ import ctypes
 import fcntl
 import functools
 import os
+import select
 import struct
 import termios
 import tty
@@ -21,6 +22,7 @@ WRITE_LIMIT = 1 << 20
 _IN_CLOSE, _IN_OPEN = 0x18, 0x20
 _IN_NONBLOCK, _IN_CLOEXEC = 0o4000, 0o2000000
 _EVENT = struct.Struct("iIII")
+_TIOCGEXCL = 0x80045440  # the termios module has no name for it
 
 
 class PtyLine:
@@ -37,7 +39,7 @@ class PtyLine:
         self._on_data = on_data
         self._loop: asyncio.AbstractEventLoop | None = None
         self._master = self._slave = self._watch = -1
-        self._openers = 0
+        self._heard = False  # a program has the port open
         self._buffer = bytearray()
 
     @property
@@ -47,7 +49,7 @@ class PtyLine:
     @property
     def listening(self) -> bool:
         """Whether a program has the port open; unknown counts as yes."""
-        return self._openers > 0 or self._watch < 0
+        return self._heard or self._watch < 0
 
     def open(self) -> None:
         """Make the pseudo terminal, under another name than last time, and the link to it."""
@@ -62,10 +64,10 @@ class PtyLine:
         self.slave_name = os.ttyname(slave)
         tty.setraw(slave, termios.TCSANOW)
         os.set_blocking(master, False)
-        self._openers = 0
+        self._heard = False
         self._watch = _watch_opens(self.slave_name)
         if self._watch >= 0:
-            self._loop.add_reader(self._watch, self._count_openers)
+            self._loop.add_reader(self._watch, self._see_who_is_there)
         self._loop.add_reader(master, self._read)
         self._point_link()
 
@@ -91,7 +93,7 @@ class PtyLine:
         if self._master < 0:
             return
         if not self.listening:
-            self._count_openers()
+            self._see_who_is_there()
         if not self.listening or len(self._buffer) + len(data) > WRITE_LIMIT:
             self.lost_bytes += len(data)
             return
@@ -118,32 +120,59 @@ class PtyLine:
             data = os.read(self._master, READ_SIZE)
         except (BlockingIOError, InterruptedError):
             return
-        if not self.listening and not self._count_openers():
-            self._openers = 1  # two opens at once are told as one: who writes is there
+        if not self.listening:
+            # Two opens at once are told as one: who writes is there, unless it has closed the port since.
+            self._heard = not self._see_who_is_there()
         if data:
             self._on_data(data)
 
-    def _count_openers(self) -> bool:
-        """Follow who opens and closes; when the last one has gone, leave the port as a fresh one is."""
-        if self._watch < 0:
+    def _see_who_is_there(self) -> bool:
+        """Follow who opens and closes the port; True: the last one has closed it."""
+        seen = self._events()
+        if seen & _IN_OPEN:
+            self._heard = True
+        if not seen & _IN_CLOSE or not self._left_alone():
             return False
-        try:
-            events = os.read(self._watch, 16384)
-        except BlockingIOError:
-            return False
-        closed = False
-        for offset in range(0, len(events), _EVENT.size):
-            mask = _EVENT.unpack_from(events, offset)[1]
-            self._openers += bool(mask & _IN_OPEN) - bool(mask & _IN_CLOSE)
-            closed = closed or bool(mask & _IN_CLOSE)
-        if closed and self._openers <= 0:
-            self._openers = 0
-            self._buffer.clear()
-            # An exclusive lock outlives its owner as long as our own slave is open.
-            fcntl.ioctl(self._slave, termios.TIOCNXCL)
-            tty.setraw(self._slave, termios.TCSANOW)
-            termios.tcflush(self._slave, termios.TCIFLUSH)
+        self._heard = False
+        self._buffer.clear()
+        tty.setraw(self._slave, termios.TCSANOW)
+        termios.tcflush(self._slave, termios.TCIFLUSH)
         return True
+
+    def _left_alone(self) -> bool:
+        """Whether the slave that is kept here is the only one, by letting go of it for a moment.
+
+        Events cannot be counted: the kernel tells equal ones that follow each other as one. An exclusive lock
+        (TIOCEXCL) outlives its owner as long as our slave is open: it is put back only if its owner is still there.
+        """
+        locked = struct.unpack("i", fcntl.ioctl(self._slave, _TIOCGEXCL, bytes(4)))[0]
+        fcntl.ioctl(self._slave, termios.TIOCNXCL)
+        os.close(self._slave)
+        poll = select.poll()
+        poll.register(self._master, select.POLLIN)
+        alone = any(event & select.POLLHUP for _, event in poll.poll(0))
+        try:
+            self._slave = os.open(self.slave_name, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        except OSError:  # somebody took the lock in this very moment: as good as pulled out and plugged in
+            self._slave = -1
+            self.close()
+            self.open()
+            return False
+        if locked and not alone:
+            fcntl.ioctl(self._slave, termios.TIOCEXCL)
+        self._events()  # our own
+        return alone
+
+    def _events(self) -> int:
+        """What has happened to the slave since last asked, as one mask."""
+        try:
+            events = os.read(self._watch, 16384) if self._watch >= 0 else b""
+        except BlockingIOError:
+            return 0
+        mask = 0
+        for offset in range(0, len(events), _EVENT.size):
+            mask |= _EVENT.unpack_from(events, offset)[1]
+        return mask
 
     def _point_link(self) -> None:
         temporary = self.link.with_name(f".{self.link.name}.new")

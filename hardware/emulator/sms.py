@@ -121,7 +121,9 @@ def _cmgl(c: Commands, t: Token) -> list[str]:
     if not phone.personality.cmgl:
         raise _cms(303)
     if t.args not in ("", "0", "1", "2", "3", "4"):
-        raise _cms(305 if phone.settings.text_mode else 304)
+        raise _cms(303 if phone.settings.text_mode else 304)
+    if phone.settings.text_mode:
+        raise _cms(305)
     wanted = int(t.args or 0)
     lines: list[str] = []
     for index, storage, slot in phone.slots(phone.settings.memories[0]):

@@ -14,8 +14,8 @@ from typing import Any, Final
 import serial
 
 from hardware.errors import PortMissing, PortWedged
-from hardware.transport.closing import close_port
-from hardware.transport.failures import opening_failed
+from hardware.transport.closing import Closer, close_port
+from hardware.transport.failures import lost, opening_failed
 from hardware.transport.fdlink import FdLink
 from hardware.transport.link import ProtocolFactory, SerialLink
 from hardware.transport.threadlink import ThreadLink
@@ -48,7 +48,13 @@ async def open_port(
             hint="The driver hangs: unplug the modem and plug it in again, or switch its USB port off and on.",
         ) from None
     link = ThreadLink if url.lower().startswith("rfc2217:") else FdLink
-    return link(url, port, protocol_factory())
+    try:
+        return link(url, port, protocol_factory())
+    except BaseException as error:
+        Closer(url).start(port)
+        if isinstance(error, OSError):  # it went away in this very moment
+            raise lost(url, error) from error
+        raise
 
 
 def _open(url: str, baudrate: int) -> Any:

@@ -202,8 +202,9 @@ class Connection:
             self._loop.call_soon(self._readable)
 
     def read_once(self) -> None:
-        """Read what is there although paused, so that a PINGRESP is seen and the connection lives on."""
-        self._readable()
+        """Read some although paused, so that a PINGRESP is seen and the connection lives on."""
+        for _ in range(4):  # what the broker had on its way when we stopped, see RECEIVE_MAXIMUM
+            self._readable()
 
     async def close(self, deadline: float) -> None:
         """Wait until all publishes are acknowledged, then DISCONNECT (no last will); never longer than `deadline`."""
@@ -358,13 +359,14 @@ class Connection:
             # which the kernel likes to do 40 ms later.
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        paused = self._paused
         try:
             for _ in range(READ_BURST):
                 before = self._progress
                 rc = client.loop_read()
                 if self._dead or rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
                     break
-                if self._progress == before:
+                if self._progress == before or self._paused != paused:
                     return
             else:
                 # Level-triggered for TCP; TLS keeps decrypted octets where no selector sees them.

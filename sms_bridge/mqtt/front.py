@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from paho.mqtt.properties import Properties
 
@@ -81,6 +83,10 @@ class Mqtt:
         else:
             await self.publisher.stop()
         await self.link.stop(deadline * 0.3)
+
+    def call(self, modem: str, payload: Mapping[str, Any]) -> bool:
+        """`sms/modem/<name>/call`; an event of the moment, not kept for a broker that is away."""
+        return self.link.send(self.topics.call(modem), json.dumps(payload, ensure_ascii=False, default=str))
 
     def attach_log(self, logger: logging.Logger, level: int = logging.INFO) -> None:
         """Publish what `logger` says on `sms/bridge/logging`; call it on the loop."""

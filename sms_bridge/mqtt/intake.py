@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 HIGH, LOW = 400, 50  # unacknowledged orders: stop reading, read again (the broker's window is no back-pressure)
 BATCH = 256  # orders of one commit, so that no batch holds the loop for more than a few milliseconds
 FIRST_RETRY, LAST_RETRY = 1.0, 30.0  # s until orders that could not be committed are asked for again
+STOP_DEADLINE = 10.0  # s for the commit under way; an SD card that takes longer is broken
 EPOCH_BYTES = 9
 MAX_EXPIRY = 100 * 366 * 86_400  # seconds; MQTT allows 136 years, a calendar of ours less
 
@@ -100,7 +101,7 @@ class Intake:
             self._stop.clear()
             self._worker = asyncio.create_task(self._run(), name="mqtt-intake")
 
-    async def stop(self) -> None:
+    async def stop(self, deadline: float = STOP_DEADLINE) -> None:
         """Take no further order; what is being committed is still acknowledged, the rest comes again next time."""
         self._stopping = True
         self._stop.set()
@@ -108,7 +109,11 @@ class Intake:
         self._epoch_ready.set()
         worker, self._worker = self._worker, None
         if worker is not None:
-            await worker
+            _, late = await asyncio.wait({worker}, timeout=deadline)
+            if late:
+                log.error("orders are still being committed after %g s: they will come again", deadline)
+                worker.cancel()
+                await asyncio.wait({worker})
         if self._epoch_task is not None:
             self._epoch_task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -209,7 +214,7 @@ class Intake:
         rejections = [item.work for item in batch if isinstance(item.work, Rejection)]
         try:
             if rejections:
-                refusing = asyncio.gather(*(self._service.reject(rejection) for rejection in rejections))
+                refusing = asyncio.gather(*(self._reject(rejection) for rejection in rejections))
                 answers, _ = await asyncio.gather(self._submit(requests), refusing)
             else:
                 answers = await self._submit(requests)
@@ -218,6 +223,14 @@ class Intake:
             return
         self._retry = FIRST_RETRY
         self._acknowledge(batch, iter(answers))
+
+    async def _reject(self, rejection: Rejection) -> None:
+        try:
+            await self._service.reject(rejection)
+        except StoreError:
+            raise
+        except Exception:
+            log.exception("a rejection (%s) could not be published", rejection.code)
 
     async def _submit(self, requests: list[SendRequest]) -> list[Accepted | Rejected]:
         if not requests:
@@ -240,7 +253,7 @@ class Intake:
             log.exception("an order was not accepted")
             rejection = Rejection("internal", f"this order could not be accepted: {type(error).__name__}")
             rejection.id, rejection.to, rejection.transaction = request.id, request.to[0], request.transaction
-            await self._service.reject(rejection)
+            await self._reject(rejection)
             return Rejected(request.id, [rejection])
 
     def _acknowledge(self, batch: list[_Item], answers: Any) -> None:

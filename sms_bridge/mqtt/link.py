@@ -133,6 +133,7 @@ class Link:
                 await runner
         connection = self._connection
         if connection is not None and connection.up:
+            self._pump()
             try:
                 connection.publish(self.topics.state, OFFLINE, retain=True)
             except LinkError:
@@ -244,7 +245,8 @@ class Link:
                 log.exception("the MQTT link failed; it is built anew")
                 delay = self._next_delay(LinkDown(str(error)), 0.0)
             finally:
-                self._lost()
+                if self._runner is not None:  # else `stop` says good-bye in order
+                    self._lost()
             self.state = LinkState.WAITING
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
@@ -263,7 +265,7 @@ class Link:
             finally:
                 lost.cancel()
         finally:
-            if self._runner is not None:  # else `stop` says good-bye in order
+            if self._runner is not None or self._connection is not connection:
                 connection.abort(LinkDown("the link is rebuilt"))
 
     async def _settle(self, connection: Connection, session: Session, lost: asyncio.Task[LinkError]) -> None:

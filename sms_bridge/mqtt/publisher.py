@@ -164,7 +164,9 @@ class Publisher:
                 break
             except StoreError as error:
                 log.error("the outbox cannot be read: %s", error)
-                await asyncio.sleep(READ_RETRY)
+            except Exception:
+                log.exception("the outbox cannot be read")
+            await asyncio.sleep(READ_RETRY)
         for row in rows:
             if row.seq in self._ahead:
                 continue

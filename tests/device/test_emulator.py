@@ -131,6 +131,23 @@ def test_a_report_is_stored_where_cnmi_wants_it(two: Bench) -> None:
         client.until(rb'\+CDSI: "SM",1\r\n')
 
 
+@pytest.mark.parametrize("dialled", ["+36205550000", "0036205550000", "06205550000", "36205550000"])
+def test_a_sim_is_found_however_it_is_dialled(two: Bench, dialled: str) -> None:
+    with two.client(0) as receiver, two.client(1) as sender:
+        receiver.init()
+        sender.init()
+        sender.send(dialled, "ring ring")
+        receiver.until(rb'\+CMTI: "SM",1\r\n')
+
+
+def test_a_report_that_nobody_asked_to_be_told_of_is_stored(one: Bench) -> None:
+    with one.client() as client:
+        client.init("2,1,0,0,0")
+        client.send(STRANGER, "x", status_report=True)
+        assert client.quiet() == b""
+        assert isinstance(decode(client.ok("AT+CMGL=4")[1]), StatusReport)
+
+
 def test_what_becomes_of_a_message_to_the_outside_can_be_chosen(one: Bench) -> None:
     one.do("outside", number=STRANGER, status=0x46)
     one.do("outside", number="+36309999999", status=None)
@@ -377,9 +394,7 @@ def test_unplugged_the_port_hangs_up_and_plugged_it_is_another(one: Bench) -> No
         before = link.readlink()
         one.do("unplug", modem=0)
         with pytest.raises((serial.SerialException, OSError)):
-            for _ in range(100):
-                client.write(b"AT\r")
-                client.port.read(1)
+            client.until(b"nothing will come any more")
         assert not link.is_symlink()
         assert one.do("list")["modems"][0]["plugged"] is False
         one.do("deliver", modem=0, **{"from": STRANGER, "text": "meanwhile"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +54,8 @@ def test_late_result(one: Bench, client: AtClient) -> None:
 
 
 def test_half_a_result_line(one: Bench, client: AtClient) -> None:
-    one.do("fault", modem=0, name="half_line", on="+CMGS")
+    one.do("fault", modem=0, name="half_line")
+    client.ok("AT+CSQ")
     send(client)
     assert client.quiet() == b"\r\n+CM"
     assert len(one.ledger("submit")) == 1
@@ -142,6 +144,14 @@ def test_echo_comes_back(one: Bench, client: AtClient) -> None:
     one.do("fault", modem=0, name="echo_on")
     client.write("AT\r")
     client.until(rb"^AT\r\r\nOK\r\n$")
+
+
+def test_text_mode_comes_back(one: Bench, client: AtClient) -> None:
+    one.do("fault", modem=0, name="text_mode")
+    assert client.command("AT+CMGS=18") == ["+CMS ERROR: 305"]
+    assert client.command("AT+CMGL=4") == ["+CMS ERROR: 305"]
+    client.ok("AT+CMGF=0")
+    assert client.ok("AT+CMGL=4") == []
 
 
 def test_storage_full_of_old_messages(one: Bench, client: AtClient) -> None:
@@ -269,6 +279,15 @@ def test_a_fault_that_does_not_exist(one: Bench) -> None:
     assert reply["ok"] is False
     for name in NAMES:
         assert name in reply["error"]
+
+
+@pytest.mark.parametrize(
+    "params", [{"code": "many"}, {"delay": -1}, {"delay": "nan"}, {"count": []}, {"duration": "x"}]
+)
+def test_a_parameter_that_cannot_be(one: Bench, params: dict[str, object]) -> None:
+    reply = one.ask(json.dumps({"do": "fault", "modem": 0, "name": "late_result", **params}).encode())
+    assert reply["ok"] is False
+    assert next(iter(params)) in reply["error"]
 
 
 def test_faults_are_used_up_expire_and_match() -> None:

@@ -53,7 +53,8 @@ async def test_the_interview_of_every_device(personality: str, tmp_path: Path) -
         assert set(status.capabilities["storages"]) >= set(phone.personality.storages) - {"MT"}  # type: ignore[call-overload]
         assert it.listener.states[:5] == ["offline", "detected", "interviewing", "registering", "ready"][1:]
         assert it.listener.names[:3] == ["modem_joined", "modem_interview", "modem_interview"]
-        assert took < 1.0, f"{took:.3f} s"
+        print(f"{personality}: start to ready {took * 1e3:.0f} ms")
+        assert took < 3.0, "the figure belongs to the bench; this is for a busy machine"
 
 
 @pytest.mark.parametrize("personality", names())

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import serial
 
 from hardware.at import timeouts as at_timeouts
 from hardware.at.channel import AtChannel
@@ -31,7 +32,7 @@ async def test_an_unplugged_modem_is_offline_at_once_and_back_soon(tmp_path: Pat
         await it.ready()
         took = time.monotonic() - began
         print(f"from the node to ready: {took:.2f} s")
-        assert took < 1.5
+        assert took < 3.0
         assert it.listener.names.count("modem_joined") == 2
         assert (await it.send())[0].outcome is SendOutcome.SENT
 
@@ -124,14 +125,22 @@ async def test_a_blocked_modem_that_leaves_is_offline(tmp_path: Path) -> None:
 async def test_a_port_that_the_kernel_keeps_is_said_and_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    real_close = serial.Serial.close
+
+    def slow_close(port: serial.Serial) -> None:
+        time.sleep(0.6)  # in a thread; a driver may take half a minute
+        real_close(port)
+
     monkeypatch.setattr(timeouts, "RECONNECT_CAP", 0.1)
+    monkeypatch.setattr(at_timeouts, "CLOSE", 0.1)
     async with rig(tmp_path) as it:
         await it.ready()
-        monkeypatch.setattr(at_timeouts, "CLOSE", 0.0)  # no kernel is that quick
+        monkeypatch.setattr(serial.Serial, "close", slow_close)
         it.emulator.fault(0, "unplug")
-        await it.state(ModemState.BLOCKED, 1.0)
+        await it.state(ModemState.BLOCKED)
+        assert ModemState.OFFLINE in it.listener.states, "said before the close was waited for"
         assert "kernel" in (it.modem.status.health_reason or "")
-        monkeypatch.undo()
+        monkeypatch.setattr(serial.Serial, "close", real_close)
         it.emulator.fault(0, "plug")
         await it.ready()
 

@@ -285,6 +285,15 @@ async def test_an_open_that_is_cancelled_leaks_nothing(pty: Pty, monkeypatch: py
     await closed_again(pty.path)
 
 
+async def test_a_reader_that_cannot_be_made_leaves_the_port_free(pty: Pty) -> None:
+    def fail() -> Reader:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await open_port(pty.path, protocol_factory=fail)
+    await closed_again(pty.path)
+
+
 # Losing
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import socket
 import subprocess
@@ -226,17 +227,18 @@ async def test_tls_checks_the_certificate_and_its_name(tmp_path: Path, protocol:
 
 
 @asynccontextmanager
-async def old_broker(target: int, answer: bytes) -> AsyncIterator[tuple[int, list[int]]]:
+async def old_broker(target: int, answer: bytes) -> AsyncIterator[tuple[int, list[int], list[bytes]]]:
     """A broker that knows 3.1.1 only: gives `answer` to any other CONNECT, passes the rest on to `target`."""
     versions: list[int] = []
+    said: list[bytes] = []  # by both
     pipes: set[asyncio.Task[None]] = set()
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+        with contextlib.suppress(OSError):
             while data := await reader.read(65_536):
+                said.append(data)
                 writer.write(data)
-        finally:
-            writer.close()
+        writer.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         first = await reader.read(1024)
@@ -258,7 +260,7 @@ async def old_broker(target: int, answer: bytes) -> AsyncIterator[tuple[int, lis
 
     server = await asyncio.start_server(serve, "127.0.0.1", free_port())
     try:
-        yield server.sockets[0].getsockname()[1], versions
+        yield server.sockets[0].getsockname()[1], versions, said
     finally:
         server.close()
         for task in list(pipes):
@@ -270,13 +272,23 @@ async def old_broker(target: int, answer: bytes) -> AsyncIterator[tuple[int, lis
 @pytest.mark.parametrize("answer", [b"\x20\x02\x00\x01", b"\x20\x03\x00\x84\x00", b""], ids=["3.1.1", "5", "hangs up"])
 async def test_auto_falls_back_to_3_1_1_where_5_is_not_known(broker: Broker, tmp_path: Path, answer: bytes) -> None:
     async with (
-        old_broker(broker.port, answer) as (port, versions),
+        old_broker(broker.port, answer) as (port, versions, _),
         core(tmp_path) as heart,
         room(tmp_path, heart, port, protocol="auto") as mqtt,
     ):
         assert mqtt.link.connection is not None
         assert mqtt.link.connection.version == 4
         assert versions[0] == 5
+
+
+async def test_the_good_bye_is_a_disconnect_after_all_is_published(broker: Broker, tmp_path: Path) -> None:
+    async with old_broker(broker.port, b"\x20\x02\x00\x01") as (port, _, said), core(tmp_path) as heart:
+        async with room(tmp_path, heart, port, protocol="311"):
+            await heart.emit(*(("status", {"n": n}) for n in range(300)))
+        await asyncio.sleep(0.1)
+        ours = b"".join(said)
+        assert ours.endswith(b"\xe0\x00"), "DISCONNECT, so that no last will is sent"
+        assert not await heart.unpublished()
 
 
 async def test_two_bridges_with_one_client_id_are_noticed(

@@ -13,6 +13,7 @@ import pytest
 
 from hardware.types import ModemState, ModemStatus
 from sms_bridge.mqtt import requests as requests_module
+from sms_bridge.mqtt.handlers import make_handlers
 from sms_bridge.mqtt.requests import RequestError, text_field, whole_field
 from tests.support.mqttlab import Peer, PlainBroker, core, eventually, room
 from tests.support.stack import Broker
@@ -107,6 +108,38 @@ async def test_a_retained_request_is_never_obeyed(broker: Broker, peer: Peer, tm
         assert await peer.wait("sms/bridge/response/restart") == {"status": "ok", "data": {}}
         await eventually(lambda: not mqtt.intake.unacked, "acknowledged")
         assert done == [{"kept": False}]
+
+
+async def test_the_core_answers(broker: Broker, peer: Peer, tmp_path: Path) -> None:
+    done: list[str] = []
+
+    async def reset(name: str) -> None:
+        done.append(name)
+
+    async def ask(name: str, payload: dict[str, Any]) -> dict[str, Any]:
+        key = f"{name}-{len(peer.heard)}"
+        peer.publish(f"sms/bridge/request/{name}", {**payload, "transaction": key})
+        answer: dict[str, Any] = await peer.wait(f"sms/bridge/response/{name}", lambda p: p.get("transaction") == key)
+        return answer
+
+    async with core(tmp_path) as heart:
+        handlers = make_handlers(heart.service, modems=lambda: ["stick-1"], reset=reset)
+        async with room(tmp_path, heart, broker.port, handlers=handlers):
+            peer.publish("sms/out", {"id": "a", "to": NUMBER, "text": "x"})
+            assert (await ask("message/get", {"id": "a"}))["data"]["orders"][0]["state"] == "queued"
+            assert "no message" in (await ask("message/get", {"id": "b"}))["error"]
+            assert "nothing is sent again" in (await ask("message/resend", {"id": "a"}))["error"]
+            assert (await ask("message/cancel", {"id": "a"}))["data"]["cancelled"] == 1
+            assert "no message" in (await ask("message/cancel", {"id": "b"}))["error"]
+            estimate = (await ask("message/estimate", {"text": "őű" * 40}))["data"]
+            assert (estimate["encoding"], estimate["parts"]) == ("ucs2", 2)
+            assert set(estimate["ucs2_characters"]) == {"ő", "ű"}
+            assert (await ask("inbox/list", {}))["data"] == {"messages": []}
+            assert "`limit`" in (await ask("inbox/list", {"limit": 10_000}))["error"]
+            assert (await ask("modem/reset", {"modem": "stick-1"}))["status"] == "ok"
+            assert "there are: stick-1" in (await ask("modem/reset", {"modem": "stick-2"}))["error"]
+            assert "not available" in (await ask("restart", {}))["error"]
+    assert done == ["stick-1"]
 
 
 async def test_a_request_sees_the_orders_that_came_before_it(broker: Broker, peer: Peer, tmp_path: Path) -> None:

@@ -179,6 +179,10 @@ async def test_no_thread_and_no_file_stays_open(tmp_path):
     assert os.listdir(tmp_path) == [FILE_NAME]
 
 
+def size_of(file: str) -> int:
+    return os.path.getsize(file)
+
+
 def open_files(directory: Path) -> list[str]:
     """What this process holds open below `directory`."""
     found = []
@@ -216,7 +220,7 @@ async def test_the_log_stays_bounded_under_constant_writing(tmp_path, monkeypatc
     largest = 0
     for _ in range(150):
         await asyncio.gather(*(journal.write(emit("x" * 1000)) for _ in range(8)))
-        largest = max(largest, os.path.getsize(wal))
+        largest = max(largest, size_of(wal))
     assert largest < 8 * 1024 * 1024
     await journal.close()
 

@@ -1,0 +1,107 @@
+"""The JSON Schemas of the contract's payloads, for `docs/`; not imported by the running bridge.
+
+`python -m sms_bridge.mqtt.schemas DIRECTORY` writes one file each.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from sms_bridge.core.states import OrderState
+from sms_bridge.mqtt.payloads import SendOrder
+
+
+class _Payload(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Reason(_Payload):
+    """Why; `code` is stable."""
+
+    code: str
+    text: str
+    retryable: bool
+
+
+class Status(_Payload):
+    """`sms/status`: every state change of every outbound message."""
+
+    event_type: OrderState
+    id: str | None
+    to: str | None
+    state: OrderState
+    route: str | None
+    modem: str | None
+    sim: str | None = Field(description="masked ICCID")
+    parts: int
+    parts_sent: int
+    encoding: str | None
+    attempt: int
+    ts: AwareDatetime
+    error: Reason | None
+    transaction: Any
+
+
+class Received(_Payload):
+    """`sms/in`: a received message; repeats carry the same `id`."""
+
+    event_type: Literal["received"]
+    id: str
+    sender: str = Field(alias="from")
+    contact: str | None
+    to: str | None
+    text: str | None
+    modem: str
+    route: str
+    sent_at: AwareDatetime | None
+    received_at: AwareDatetime
+    parts: int
+    partial: bool
+    missing: list[int]
+    encoding: str
+    message_class: int | None = Field(alias="class")
+    type: Literal["text", "data", "flash", "silent", "mms_notification", "voicemail"]
+    port: int | None
+    data: str | None = Field(description="base64")
+    in_reply_to: str | None
+
+
+class State(_Payload):
+    """`sms/bridge/state` and `sms/modem/<name>/availability`."""
+
+    state: Literal["online", "offline"]
+
+
+class Response(_Payload):
+    """`sms/bridge/response/<name>`."""
+
+    status: Literal["ok", "error"]
+    data: Any
+    error: str | None = None
+    transaction: Any = None
+
+
+SCHEMAS: dict[str, type[BaseModel]] = {
+    "send_request": SendOrder,
+    "status": Status,
+    "received": Received,
+    "state": State,
+    "response": Response,
+}
+
+
+def write(directory: Path) -> None:
+    """Write `<name>.schema.json` for each."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, model in SCHEMAS.items():
+        schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema()}
+        (directory / f"{name}.schema.json").write_text(json.dumps(schema, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))
