@@ -39,8 +39,8 @@ missing_packages() {
     # Debian splits ensurepip off; a venv made without it has no pip.
     have_pip || python3 -c 'import ensurepip, venv' 2>/dev/null || list="$list python3-venv"
     need mosquitto mosquitto
+    need mosquitto_pub mosquitto-clients
     if [ "$goal" = test ]; then
-        need mosquitto_pub mosquitto-clients
         need gammu gammu
         need gammu-smsd gammu-smsd
         need smsd smstools
@@ -134,9 +134,9 @@ root() {
 
 find_python() {
     for python in python3 python3.14 python3.13 python3.12 python3.11; do
-        if have $python && $python -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-            return
-        fi
+        have $python && $python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue
+        have_pip || $python -c 'import ensurepip, venv' 2>/dev/null || continue
+        return 0
     done
     die "Python 3.11 or newer with its venv module is needed, and this system has $(python3 -V 2>&1). Debian 12, Raspberry Pi OS 12 (bookworm) and newer have it."
 }

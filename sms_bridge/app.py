@@ -9,13 +9,14 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from hardware.errors import HardwareError
 from hardware.modem import Modem, ModemConfig
 from hardware.types import ModemStatus, SendResult
 from hardware.usb import ports as usb
@@ -30,8 +31,9 @@ from sms_bridge.core.settings import DAY, CoreSettings
 from sms_bridge.mqtt.broker import ManagedBroker, probe
 from sms_bridge.mqtt.errors import LinkError
 from sms_bridge.mqtt.front import Mqtt
+from sms_bridge.mqtt.handlers import make_handlers
+from sms_bridge.mqtt.requests import Handler, RequestError
 from sms_bridge.mqtt.settings import MqttSettings, TlsSettings
-from sms_bridge.requests import handlers
 from sms_bridge.routes.modem import ModemRoute
 from sms_bridge.store.journal import Journal
 from sms_bridge.store.pins import PinFile
@@ -111,7 +113,7 @@ class Bridge:
             service=self._service,
             journal=self._journal,
             data=settings.data_dir,
-            handlers=handlers(self._service, self._modems, self.health, self.restart, self._journal),
+            handlers=self._handlers(),
             queue_of=lambda _name: self._dispatcher.in_memory,
             on_problem=self._problem,
         )
@@ -253,10 +255,34 @@ class Bridge:
             },
         }
 
-    def restart(self) -> None:
-        """End in order with the exit code that asks to be started again."""
-        self._code = RESTART
-        self._ended.set()
+    def _handlers(self) -> dict[str, Handler]:
+        async def health() -> dict[str, Any]:
+            return self.health()
+
+        async def restart() -> None:
+            self._code = RESTART
+            self._ended.set()
+
+        async def backup(_fields: dict[str, Any]) -> dict[str, Any]:
+            target = self._journal.path.with_name(f"backup-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.db")
+            await self._journal.backup(target)
+            return {"file": str(target)}
+
+        async def interview(name: str) -> None:
+            await _asked(self._modems[name].interview())
+
+        async def reset(name: str) -> None:
+            await _asked(self._modems[name].reset())
+
+        handlers = make_handlers(
+            self._service,
+            modems=lambda: tuple(self._modems),
+            interview=interview,
+            reset=reset,
+            health=health,
+            restart=restart,
+        )
+        return {**handlers, "backup": backup}
 
     # The bridge's own topics and timers.
 
@@ -337,6 +363,13 @@ class Bridge:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("the task %s ended: %r", task.get_name(), error, exc_info=error)
+
+
+async def _asked(work: Awaitable[None]) -> None:
+    try:
+        await work
+    except HardwareError as error:
+        raise RequestError(f"{error}{f' ({error.hint})' if error.hint else ''}") from error
 
 
 async def _discard(*tasks: asyncio.Task[Any]) -> None:

@@ -226,10 +226,12 @@ class Phone:
         return None
 
     def store(self, message: Stored, name: str) -> tuple[str, int] | None:
-        """Put a message away: (storage, index) or None when full."""
+        """Put a message away: (storage, index) as the host is told of it, or None when full."""
         if (fault := self.faults.active("storage_full")) and fault.params.get("hard"):
             return None
+        offset = 0
         for storage in self.members(name):
             if (index := storage.add(message)) is not None:
-                return storage.name, index
+                return name, offset + index
+            offset += storage.size
         return None

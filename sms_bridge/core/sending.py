@@ -111,9 +111,14 @@ def begin(
 ) -> Begun:
     """Commit that `part` is now being sent, unless it may not be. `first`: the job has sent nothing yet."""
     order = tx.order(seq)
-    if order is None or order.stage is not (Stage.READY if first else Stage.BUSY):
+    if order is None or order.stage not in (Stage.READY, Stage.BUSY):
         return Begun(None)
     attempts = tx.attempts(seq)
+    if first and order.stage is Stage.BUSY:
+        # Begun by a commit whose success was never learnt, because the disk failed: it may have been written.
+        return Begun(None, settle(tx, order, now, settings))
+    if not first and order.stage is Stage.READY:
+        return Begun(None, _as_it_is(order, attempts, now))
     if part not in pending_parts(order, attempts):
         return Begun(None, settle(tx, order, now, settings))
     touched = any(a.state in POSSIBLY_SENT and a.generation == order.generation for a in attempts)

@@ -93,8 +93,7 @@ class Service:
         prepared = [
             submission.prepare(request, now, self._settings, self._book, self._knows_modem) for request in batch
         ]
-        results = await self._journal.write(lambda tx: submission.store(tx, prepared, now))
-        ready = []
+        results, ready = await self._journal.write(lambda tx: submission.store(tx, prepared, now))
         for item in prepared:
             for order in item.orders:
                 if not order.seq:

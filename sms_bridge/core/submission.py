@@ -95,8 +95,13 @@ def fingerprint(request: SendRequest) -> bytes:
     return hashlib.blake2b("\x1f".join(what).encode("utf-8", "surrogatepass"), digest_size=12).digest()
 
 
-def store(tx: Transaction, batch: Sequence[Prepared], now: int) -> list[Accepted | Rejected]:
-    """Commit a batch: new orders, repeats, conflicts and rejections, each with its statuses."""
+def store(tx: Transaction, batch: Sequence[Prepared], now: int) -> tuple[list[Accepted | Rejected], list[Order]]:
+    """Commit a batch: new orders, repeats, conflicts and rejections, each with its statuses.
+
+    Also returns the orders that were repeated: a commit whose success was never learnt may have left them unknown
+    to the dispatcher.
+    """
+    repeated: list[Order] = []
     fresh: dict[str, Prepared] = {}
     orders: list[Order] = []
     results: list[Accepted | Rejected] = []
@@ -105,6 +110,7 @@ def store(tx: Transaction, batch: Sequence[Prepared], now: int) -> list[Accepted
         known = _known(tx, prepared, fresh, stored)
         if known:
             results.append(_again(tx, prepared, known, now))
+            repeated += known
             continue
         for status in prepared.statuses:
             tx.emit(OutboxKind.STATUS, status)
@@ -124,7 +130,7 @@ def store(tx: Transaction, batch: Sequence[Prepared], now: int) -> list[Accepted
         ]
         if keys:
             tx.add_delivery_keys(keys)
-    return results
+    return results, [order for order in repeated if order.stage is Stage.READY]
 
 
 def _known(tx: Transaction, prepared: Prepared, fresh: dict[str, Prepared], stored: set[str]) -> list[Order]:

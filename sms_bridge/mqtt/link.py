@@ -92,6 +92,7 @@ class Link:
         self._connection: Connection | None = None
         self._waiting: deque[_Waiting] = deque()
         self._pump_due = False
+        self._pump_timer: asyncio.TimerHandle | None = None
         self._runner: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._up = asyncio.Event()
@@ -178,11 +179,16 @@ class Link:
         self.kick()
         return True
 
-    def kick(self) -> None:
-        """Something is there to be published: let the sources fill the window soon."""
-        if not self._pump_due and self.connected:
+    def kick(self, after: float = 0.0) -> None:
+        """Something is there to be published: let the sources fill the window, within `after` seconds."""
+        if self._pump_due or not self.connected:
+            return
+        loop = asyncio.get_running_loop()
+        if not after:
             self._pump_due = True
-            asyncio.get_running_loop().call_soon(self._pump)
+            loop.call_soon(self._pump)
+        elif self._pump_timer is None:
+            self._pump_timer = loop.call_later(after, self._pump)
 
     def opened(self, connection: Connection, session: Session) -> None:
         """From the connection."""
@@ -204,6 +210,9 @@ class Link:
 
     def _pump(self) -> None:
         self._pump_due = False
+        if self._pump_timer is not None:
+            self._pump_timer.cancel()
+            self._pump_timer = None
         connection = self._connection
         if connection is None or not connection.up:
             return

@@ -24,6 +24,9 @@ CHUNK = 500  # rows read from the journal at once
 EXPRESS = 1000  # received messages that may overtake a backlog of statuses
 FLOOD_WINDOW = 8  # statuses in flight while orders pour in: accepting comes first
 RETRY_REFUSED = 60.0  # s until what the broker refused is offered again: an ACL may have been mended
+# s that a status may wait: what a modem is to be told after the same commit goes first, and several statuses
+# leave in one segment.
+STATUS_PAUSE = 0.005
 READ_RETRY = 2.0  # s until a journal that could not be read is asked again
 OVERHEAD = 64  # bytes of a PUBLISH besides topic and payload
 
@@ -49,7 +52,7 @@ class Publisher:
         journal: OutboxPort,
         topics: Topics,
         *,
-        kick: Callable[[], None],
+        kick: Callable[..., None],
         flooded: Callable[[], bool] = lambda: False,
         publish_last: bool = True,
     ) -> None:
@@ -150,7 +153,7 @@ class Publisher:
                 if row.kind != OutboxKind.STATUS and len(self._express) < EXPRESS:
                     self._express.append(row)
                     self._ahead.add(row.seq)
-        self._kick()
+        self._kick(0.0 if self._express else STATUS_PAUSE)
 
     def _fetch(self) -> None:
         if self._reader is None or self._reader.done():

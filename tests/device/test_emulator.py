@@ -224,6 +224,20 @@ def test_a_full_sim_keeps_messages_in_the_network(one: Bench) -> None:
     assert accepted == [f"message {number}" for number in range(22)]
 
 
+def test_two_storages_as_one(one: Bench) -> None:
+    with one.client() as client:
+        client.init()
+        assert client.ok('AT+CPMS="MT","MT","MT"') == ["+CPMS: 0,70,0,70,0,70"]
+        for number in range(52):
+            one.do("deliver", modem=0, **{"from": STRANGER, "text": f"message {number}"})
+        client.until(rb'\+CMTI: "MT",52\r\n')
+        assert decode(client.ok("AT+CMGR=52")[1]).text == "message 51"
+        assert [message.text for message in read_all(client)] == [f"message {number}" for number in range(52)]
+        client.ok("AT+CMGD=52")
+        assert client.ok("AT+CPMS?")[0].startswith('+CPMS: "MT",51,70')
+        assert client.ok('AT+CPMS="SM"')[0].startswith("+CPMS: 1,20")
+
+
 def test_commands_can_be_chained_and_the_first_error_ends_them(one: Bench) -> None:
     with one.client() as client:
         assert client.ok("ATE0V1+CMEE=1;+CREG=2;+CREG?") == ['+CREG: 2,1,"00A1","0000C3D2"']
