@@ -71,6 +71,7 @@ class Bridge:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ended = asyncio.Event()
         self._code = 0
+        self._shown_modems: tuple[object, ...] = ()
         self._started_at = datetime.now(UTC)
         self._journal: Journal
         self._dispatcher: Dispatcher
@@ -213,7 +214,7 @@ class Bridge:
         mqtt = getattr(self, "_mqtt", None)
         if mqtt is not None:
             mqtt.states.modem_changed(status)
-            self._publish_modems()
+            self._publish_modems(only_if_changed=True)
 
     def modem_event(self, modem: str, event: str, data: dict[str, object]) -> None:
         mqtt = getattr(self, "_mqtt", None)
@@ -292,20 +293,28 @@ class Bridge:
             self._mqtt.states.modem_changed(modem.status)
         self._publish_modems()
 
-    def _publish_modems(self) -> None:
+    def _publish_modems(self, *, only_if_changed: bool = False) -> None:
+        all_of_them = [modem.status for modem in self._modems.values()]
+        shown = tuple(
+            (status.name, status.state, status.model, status.iccid, status.port, len(status.capabilities))
+            for status in all_of_them
+        )
+        if only_if_changed and shown == self._shown_modems:
+            return  # most changes are counters, and this list is long
+        self._shown_modems = shown
         self._mqtt.states.modems(
             [
                 {
-                    "name": modem.status.name,
-                    "state": modem.status.state,
-                    "model": modem.status.model,
-                    "manufacturer": modem.status.manufacturer,
-                    "imei": modem.status.imei,
-                    "iccid": modem.status.iccid,
-                    "port": modem.status.port,
-                    "capabilities": modem.status.capabilities,
+                    "name": status.name,
+                    "state": status.state,
+                    "model": status.model,
+                    "manufacturer": status.manufacturer,
+                    "imei": status.imei,
+                    "iccid": status.iccid,
+                    "port": status.port,
+                    "capabilities": status.capabilities,
                 }
-                for modem in self._modems.values()
+                for status in all_of_them
             ]
         )
 
@@ -419,6 +428,7 @@ def _core_settings(settings: Settings) -> CoreSettings:
         dedupe_window=settings.inbound.dedupe_window,
         retention_days=settings.retention.messages / DAY,
         quarantine_days=settings.retention.raw / DAY,
+        outbox_days=settings.retention.unpublished / DAY,
     )
 
 

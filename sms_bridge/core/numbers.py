@@ -66,14 +66,18 @@ class DictContactBook:
 
 def expand(typed: str, region: str | None, book: ContactBook) -> list[str]:
     """The E.164 numbers that one typed recipient stands for; NumberError with code and sentence."""
-    if typed.startswith("@"):
-        return [_contact(typed, region, book)]
     if typed.startswith("#"):
         members = book.group(typed[1:])
         if members is None:
             raise NumberError(UNKNOWN_CONTACT, f"there is no group {_quoted(typed)}")
-        return [_contact(m, region, book) if m.startswith("@") else resolve(m, region) for m in members]
-    return [resolve(typed, region)]
+    elif typed.startswith("@"):
+        # `#` cannot stand in a topic, so a group's bare name comes as `@name` too; a contact goes first.
+        members = book.group(typed[1:]) if book.contact(typed[1:]) is None else None
+        if members is None:
+            return [_contact(typed, region, book)]
+    else:
+        return [resolve(typed, region)]
+    return [_contact(m, region, book) if m.startswith("@") else resolve(m, region) for m in members]
 
 
 def resolve(typed: str, region: str | None) -> str:

@@ -145,6 +145,7 @@ class ManagedBroker:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the bridge, whose last words still need a broker
         )
         self._reader = asyncio.create_task(self._listen(self._process), name="mosquitto-log")
         await asyncio.get_running_loop().run_in_executor(None, self._pid_file.write_text, f"{self._process.pid}\n")

@@ -1,9 +1,9 @@
 """A process that works with a journal as the bridge does, and is killed in the middle of it, again and again.
 
-`python -m tests.support.journal_child DIRECTORY ROUNDS SEED [overlap]`: forks a worker per round, kills it with SIGKILL after
-a moment, and lets a last one finish in order. Files in DIRECTORY, each line one fact that survived the kill:
-`acked` (ids that were accepted durably), `ledger` (parts as a network saw them), `stored` (texts of received messages
-that were deleted from the SIM), `published` (outbox rows as a broker got them).
+`python -m tests.support.journal_child DIRECTORY ROUNDS SEED [overlap]`: forks a worker per round, kills it with
+SIGKILL after a moment, and lets a last one finish in order. Files in DIRECTORY, each line one fact that survived the
+kill: `acked` (ids that were accepted durably), `ledger` (parts as a network saw them), `stored` (texts of received
+messages that were deleted from the SIM), `published` (outbox rows as a broker got them).
 """
 
 from __future__ import annotations

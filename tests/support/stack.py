@@ -23,6 +23,7 @@ import paho.mqtt.client as paho
 
 START_DEADLINE = 20.0  # a loaded two-core machine; the start itself takes about a second
 STOP_DEADLINE = 15.0
+ROOT = Path(__file__).parents[2]  # where `python -m` finds the packages, this one too
 
 BROKER_CONF = """\
 listener {port} 127.0.0.1
@@ -63,11 +64,12 @@ class Broker:
     directory: Path
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    extra: str = ""  # lines before the rest of the configuration
 
     def start(self) -> Broker:
         self.directory.mkdir(parents=True, exist_ok=True)
         conf = self.directory / "mosquitto.conf"
-        conf.write_text(BROKER_CONF.format(port=self.port, directory=self.directory))
+        conf.write_text(self.extra + BROKER_CONF.format(port=self.port, directory=self.directory))
         os.chmod(self.directory, 0o777)  # mosquitto drops to its own user when started as root
         self.process = subprocess.Popen(["mosquitto", "-c", str(conf)], stderr=subprocess.DEVNULL)
         wait_until(self._answers, START_DEADLINE, "mosquitto listens")
@@ -177,15 +179,21 @@ class Observer:
         self.client.on_socket_open = _no_delay
         self.client.max_queued_messages_set(0)
         self.client.max_inflight_messages_set(200)
+        self.client.reconnect_delay_set(1, 1)
         self.client.connect("127.0.0.1", port, keepalive=60)
         self._subscribed = threading.Event()
         self.client.on_subscribe = lambda *_: self._subscribed.set()
+        self.client.on_disconnect = lambda *_: self._subscribed.clear()
         self.client.loop_start()
-        assert self._subscribed.wait(START_DEADLINE), "the observer could not subscribe"
+        self.wait_subscribed()
 
     def stop(self) -> None:
         self.client.disconnect()
         self.client.loop_stop()
+
+    def wait_subscribed(self) -> None:
+        """It hears everything (again)."""
+        assert self._subscribed.wait(START_DEADLINE), "the observer could not subscribe"
 
     def publish(self, topic: str, payload: Any, *, qos: int = 1, retain: bool = False) -> None:
         raw = payload if isinstance(payload, str | bytes) else json.dumps(payload, ensure_ascii=False)
@@ -218,6 +226,18 @@ class Observer:
         result: dict[str, Any] = found.payload
         return result
 
+    def states(self, order: str) -> list[str]:
+        """All states that were published of order `order`, in that order."""
+        return [status["state"] for status in self.of("status") if status["id"] == order]
+
+    def request(self, name: str, **fields: Any) -> dict[str, Any]:
+        """The answer to `bridge/request/<name>`."""
+        mark, since = os.urandom(4).hex(), len(self.seen)
+        self.publish(f"bridge/request/{name}", {**fields, "transaction": mark})
+        found = self.wait_for(f"bridge/response/{name}", lambda p: p["transaction"] == mark, since=since)
+        answer: dict[str, Any] = found.payload
+        return answer
+
     def _subscribe(self, client: paho.Client, *_: Any) -> None:
         client.subscribe(f"{self._base}/#", qos=1)
 
@@ -238,21 +258,25 @@ def _no_delay(_client: paho.Client, _data: Any, sock: Any) -> None:
 
 @dataclass
 class Bridge:
-    """`sms-bridge run` as a child."""
+    """`sms-bridge run` as a child; with `waits`, by way of tests.support.hasty."""
 
     config: Path
     data: Path
     env: dict[str, str] = field(default_factory=dict)
+    waits: dict[str, Any] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     log: Path | None = None
 
     def start(self) -> Bridge:
-        command = [sys.executable, "-m", "sms_bridge", "run", "--config", str(self.config), "--data", str(self.data)]
+        config, data = str(self.config), str(self.data)
+        command = [sys.executable, "-m", "sms_bridge", "run", "--config", config, "--data", data]
+        if self.waits:
+            command = [sys.executable, "-m", "tests.support.hasty", config, data, json.dumps(self.waits)]
         self.log = self.data.parent / "bridge.log"
         with self.log.open("ab") as out:
             self.started_at = time.monotonic()
-            self.process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, **self.env})
+            self.process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, **self.env}, cwd=ROOT)
         return self
 
     def stop(self, sig: int = signal.SIGTERM) -> int | None:
@@ -276,17 +300,21 @@ class Stack:
     bridge: Bridge
     observer: Observer
 
-    def wait_ready(self, deadline: float = START_DEADLINE) -> None:
+    def wait_ready(self, deadline: float = START_DEADLINE, since: int = 0) -> None:
+        """Every modem was ready, by a message at index `since` of what was seen or later."""
         for index in range(self.emulation.modems):
-            self.observer.wait_for(f"modem/modem{index}", lambda p: p["state"] == "ready", deadline)
+            self.observer.wait_for(f"modem/modem{index}", lambda p: p["state"] == "ready", deadline, since)
 
     def restart_bridge(self, sig: int = signal.SIGKILL) -> None:
         self.bridge.stop(sig)
         self.bridge.start()
 
 
-def write_config(file: Path, *, mqtt_port: int, ports: Sequence[str], extra: str = "") -> Path:
-    lines = ["mqtt:", "  host: 127.0.0.1", f"  port: {mqtt_port}", "default_region: HU", "modems:"]
+def write_config(
+    file: Path, *, mqtt_port: int, ports: Sequence[str], extra: str = "", mqtt: Sequence[str] = ()
+) -> Path:
+    lines = ["mqtt:", "  host: 127.0.0.1", f"  port: {mqtt_port}", *(f"  {line}" for line in mqtt)]
+    lines += ["default_region: HU", "modems:"]
     for index, port in enumerate(ports):
         lines += [f"  - name: modem{index}", f"    port: {port}"]
     file.write_text("\n".join(lines) + "\n" + extra, encoding="utf-8")
@@ -304,19 +332,31 @@ def running(
     extra: str = "",
     env: dict[str, str] | None = None,
     ready: bool = True,
+    before: Callable[[Emulation], object] = lambda _emulation: None,
+    waits: dict[str, Any] | None = None,
+    broker: Broker | None = None,
+    mqtt: Sequence[str] = (),
+    mqtt_port: int | None = None,
 ) -> Iterator[Stack]:
-    """A started stack, stopped and cleaned up on the way out whatever happened."""
-    broker = Broker(directory / "broker").start()
+    """A started stack, stopped and cleaned up on the way out whatever happened.
+
+    `before` is done to the emulator before the bridge starts; `waits` are seconds by section and key of the settings,
+    shorter than the configuration allows; `mqtt` are lines for that section, `mqtt_port` if it is not the observer's.
+    """
+    broker = (broker or Broker(directory / "broker")).start()
     emulation = Emulation(directory / "phones", modems, latency, personalities, trace)
     observer: Observer | None = None
     bridge: Bridge | None = None
     try:
         (directory / "phones").mkdir(parents=True, exist_ok=True)
         emulation.start()
+        before(emulation)
         observer = Observer(broker.port)
         ports = [emulation.port(index) for index in range(modems)]
-        config = write_config(directory / "config.yaml", mqtt_port=broker.port, ports=ports, extra=extra)
-        bridge = Bridge(config, directory / "data", env or {}).start()
+        config = write_config(
+            directory / "config.yaml", mqtt_port=mqtt_port or broker.port, ports=ports, extra=extra, mqtt=mqtt
+        )
+        bridge = Bridge(config, directory / "data", env or {}, waits or {}).start()
         stack = Stack(directory, broker, emulation, bridge, observer)
         if ready:
             stack.wait_ready()

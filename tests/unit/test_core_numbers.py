@@ -111,3 +111,11 @@ def test_phonenumbers_is_imported_only_when_a_number_needs_it():
     code = f"import sys; {use}; print('phonenumbers' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
     assert done.stdout == "False\n"
+
+
+def test_a_bare_name_of_a_topic_may_be_a_group_and_a_contact_goes_first():
+    book = DictContactBook({"anna": "+36301234567"}, {"family": ("@anna", "+36307654321"), "anna": ("112",)}, None)
+    assert expand("@family", None, book) == ["+36301234567", "+36307654321"]
+    assert expand("@anna", None, book) == ["+36301234567"]
+    with pytest.raises(NumberError):
+        expand("@nobody", None, book)

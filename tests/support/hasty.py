@@ -1,0 +1,30 @@
+"""The bridge with waits that no configuration may have so short: `hasty CONFIG DATA '{"sending": {"result_timeout": 1}}'`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from sms_bridge.app import run
+from sms_bridge.config import Settings, load
+from sms_bridge.observe.logging import set_up
+
+
+def main(config: str, data: str, waits: str) -> int:
+    """As `sms-bridge run --config CONFIG --data DATA`; `waits`: seconds by section and key of the settings."""
+    settings: Settings = load(Path(config), data_dir=Path(data))
+    sections: dict[str, Any] = {
+        name: dataclasses.replace(getattr(settings, name), **values) for name, values in json.loads(waits).items()
+    }
+    writer = set_up(settings.logging.level, as_json=settings.logging.json)
+    try:
+        return run(dataclasses.replace(settings, **sections))
+    finally:
+        writer.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
