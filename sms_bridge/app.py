@@ -163,11 +163,12 @@ class Bridge:
         mqtt = self._settings.mqtt
         if not mqtt.local:
             return mqtt.host, mqtt.port
+        child = ManagedBroker(self._settings.data_dir / "broker", mqtt.port)
+        await child.end_orphan()  # of a bridge that was killed: it may still answer, but not for long
         found = await probe(mqtt.host, mqtt.port)
         if found.answers:
             log.info("using the MQTT broker that answers on %s:%d", mqtt.host, mqtt.port)
             return mqtt.host, mqtt.port
-        child = ManagedBroker(self._settings.data_dir / "broker", mqtt.port)
         stack.push_async_callback(child.stop)
         await child.start()
         log.info("no MQTT broker answered on port %d: running mosquitto there, on 127.0.0.1 only", mqtt.port)

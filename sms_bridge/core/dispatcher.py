@@ -119,6 +119,7 @@ class Dispatcher:
             # Not at once: who gave it back may ask again now, and must not hand it round in a circle.
             asyncio.get_running_loop().call_soon(self._wake)
         else:
+            entry.claimed = False  # nobody's, and in no lane until it is settled
             self._spawn(self._settle(job))
 
     def offer(self, orders: Iterable[Order]) -> None:
@@ -156,7 +157,9 @@ class Dispatcher:
         if begun.order is not None and job in self._jobs:
             self._jobs[job] = index
             job.order = begun.order
-            self._queue.entries[begun.order.seq].order = begun.order
+            entry = self._queue.entries.get(begun.order.seq)
+            if entry is not None:
+                entry.order = begun.order
             return True
         if job in self._jobs:
             self._apply(job, begun.verdict)
@@ -198,9 +201,10 @@ class Dispatcher:
     async def _settle(self, job: Job) -> None:
         """The modem left the job half-way."""
         seq, now, settings = job.order.seq, self._clock.now(), self._settings
+        others = self._others(job.modem)
         while not self._stopping:  # else the next start settles it
             try:
-                verdict = await self._journal.write(lambda tx: _settle_work(tx, seq, now, settings))
+                verdict = await self._journal.write(lambda tx: _settle_work(tx, seq, others, now, settings))
             except StoreError:
                 await asyncio.sleep(LOAD_RETRY)
             else:
@@ -211,8 +215,11 @@ class Dispatcher:
         """Bring memory to where the journal is."""
         if verdict is not None and not verdict.over and stays:
             return
-        self._jobs.pop(job, None)
-        entry = self._queue.drop(job.order.seq)
+        held = self._jobs.pop(job, None) is not None
+        entry = self._queue.entries.get(job.order.seq)
+        if not held and entry is not None and entry.claimed:
+            return  # a late result, while another try of this order is under way
+        self._queue.drop(job.order.seq)
         if verdict is None or verdict.delay is None:
             return
         entry = entry or Entry(verdict.order)
@@ -264,8 +271,8 @@ class Dispatcher:
         window, after = self._settings.window, lane.boundary
         try:
             found = await self._journal.read(lambda reader: _load_work(reader, lane.name, after, window))
-        except StoreError as error:
-            log.error("orders cannot be read: %s. %s", error, error.hint)
+        except Exception as error:
+            log.error("orders cannot be read, it is tried again: %s", error)
             await asyncio.sleep(LOAD_RETRY)
             lane.loading = False
             self._wake()
@@ -341,11 +348,11 @@ def _record_work(
     return sending.record(tx, outcome, others, now, settings)
 
 
-def _settle_work(tx: Transaction, seq: int, now: int, settings: CoreSettings) -> Verdict | None:
+def _settle_work(tx: Transaction, seq: int, others: bool, now: int, settings: CoreSettings) -> Verdict | None:
     order = tx.order(seq)
     if order is None or order.stage is not Stage.BUSY:
         return None
-    return sending.settle(tx, order, now, settings)
+    return sending.settle(tx, order, others, now, settings)
 
 
 def _fail_work(tx: Transaction, seq: int, error: StatusError, now: int) -> None:

@@ -116,11 +116,11 @@ def begin(
     attempts = tx.attempts(seq)
     if first and order.stage is Stage.BUSY:
         # Begun by a commit whose success was never learnt, because the disk failed: it may have been written.
-        return Begun(None, settle(tx, order, now, settings))
+        return Begun(None, settle(tx, order, False, now, settings))
     if not first and order.stage is Stage.READY:
         return Begun(None, _as_it_is(order, attempts, now))
     if part not in pending_parts(order, attempts):
-        return Begun(None, settle(tx, order, now, settings))
+        return Begun(None, settle(tx, order, False, now, settings))
     touched = any(a.state in POSSIBLY_SENT and a.generation == order.generation for a in attempts)
     if order.deadline is not None and now >= order.deadline + (MIDWAY_GRACE_MS if touched else 0):
         _give_up(tx, order, attempts, now, EXPIRED)
@@ -157,7 +157,7 @@ def record(tx: Transaction, outcome: Outcome, others: bool, now: int, settings: 
     if order.stage is Stage.DONE or outcome.generation != order.generation:
         # A late result for what was settled already: it may only make the order surer.
         refresh(tx, order, now)
-        return Verdict(order, over=True)
+        return _as_it_is(order, tx.attempts(order.seq, order.generation), now)
     if not moved:
         return _as_it_is(order, attempts, now)
     if any(a.state is PartState.SENDING for a in attempts):
@@ -169,7 +169,7 @@ def record(tx: Transaction, outcome: Outcome, others: bool, now: int, settings: 
     return _complete(tx, order, attempts, outcome.modem, others, now, settings)
 
 
-def settle(tx: Transaction, order: Order, now: int, settings: CoreSettings) -> Verdict:
+def settle(tx: Transaction, order: Order, others: bool, now: int, settings: CoreSettings) -> Verdict:
     """Put an order that a modem had begun with, and left, where it belongs: its rest waits for its SIM.
 
     What was `sending` may have been sent and is `unknown`, never queued again by itself (domain E3.2).
@@ -182,7 +182,7 @@ def settle(tx: Transaction, order: Order, now: int, settings: CoreSettings) -> V
             attempt.error_code, attempt.error_text = RESTARTED.code, RESTARTED.text
             tx.save_attempt(attempt)
     if not pending_parts(order, attempts):
-        return _complete(tx, order, attempts, order.modem or "", False, now, settings)
+        return _complete(tx, order, attempts, order.modem or "", others, now, settings)
     return _requeue(tx, order, attempts, Retry(0.0, False, False), None, now, settings)
 
 
@@ -190,7 +190,7 @@ def recover(tx: Transaction, now: int, settings: CoreSettings) -> int:
     """After a start: settle what modems had begun with; returns how many orders those were."""
     busy = tx.orders_busy()
     for order in busy:
-        settle(tx, order, now, settings)
+        settle(tx, order, True, now, settings)  # which modems there are is not known yet
     return len(busy)
 
 
@@ -410,7 +410,7 @@ def _error_of(attempts: Sequence[Attempt], state: PartState) -> StatusError | No
 
 
 def _as_it_is(order: Order, attempts: Sequence[Attempt], now: int) -> Verdict:
-    """The verdict that was given before: the same result was handed in twice."""
+    """The verdict for an order that nothing is to be changed of."""
     if order.stage is not Stage.READY:
         return Verdict(order, over=order.stage is Stage.DONE)
     delay = max(0, (order.not_before or now) - now) / 1000

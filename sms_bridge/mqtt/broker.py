@@ -94,7 +94,7 @@ class ManagedBroker:
     """One mosquitto on 127.0.0.1, kept running for the life of the bridge, ended with it whatever happens."""
 
     def __init__(self, directory: Path, port: int = 1883, *, on_up: Callable[[], None] | None = None) -> None:
-        self.directory = directory
+        self.directory = directory.absolute()
         self.port = port
         self.restarts = 0
         self._on_up = on_up
@@ -115,7 +115,7 @@ class ManagedBroker:
             await loop.run_in_executor(None, self._write_config)
         except OSError as error:
             raise BrokerFailed(f"cannot write {error.filename}: {error.strerror}") from error
-        await self._end_orphan()
+        await self.end_orphan()
         try:
             await self._launch(program)
         except BrokerFailed:
@@ -132,6 +132,21 @@ class ManagedBroker:
             with contextlib.suppress(asyncio.CancelledError):
                 await supervisor
         await self._end()
+
+    async def end_orphan(self) -> None:
+        """End the broker of a killed bridge; before `probe`, which would take a dying one for somebody else's."""
+        loop = asyncio.get_running_loop()
+        pid = await loop.run_in_executor(None, self._orphan)
+        if pid is None:
+            return
+        log.warning("ending the broker (pid %d) that an earlier bridge has left", pid)
+        for sig, deadline in ((signal.SIGTERM, STOP_DEADLINE), (signal.SIGKILL, STOP_DEADLINE)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, sig)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(deadline):
+                    await self._orphan_gone()
+                return
 
     async def _launch(self, program: str) -> None:
         self._said.clear()
@@ -216,21 +231,6 @@ class ManagedBroker:
                 log.warning("mosquitto: %s", text)
             else:
                 log.debug("mosquitto: %s", text)
-
-    async def _end_orphan(self) -> None:
-        """End the broker of a bridge that was killed, where the system did not."""
-        loop = asyncio.get_running_loop()
-        pid = await loop.run_in_executor(None, self._orphan)
-        if pid is None:
-            return
-        log.warning("ending the broker (pid %d) that an earlier bridge has left", pid)
-        for sig, deadline in ((signal.SIGTERM, STOP_DEADLINE), (signal.SIGKILL, STOP_DEADLINE)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, sig)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(deadline):
-                    await self._orphan_gone()
-                return
 
     async def _orphan_gone(self) -> None:
         loop = asyncio.get_running_loop()

@@ -88,7 +88,6 @@ class Link:
         self._on_problem = on_problem
         self._listeners: list[Listener] = []
         self._sources: list[Source] = []
-        self._prepare: Callable[[Session], object] | None = None
         self._connection: Connection | None = None
         self._waiting: deque[_Waiting] = deque()
         self._pump_due = False

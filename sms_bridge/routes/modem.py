@@ -11,7 +11,7 @@ import contextlib
 import logging
 
 from hardware.modem import Modem
-from hardware.types import SendOutcome, SendResult
+from hardware.types import Action, SendOutcome, SendResult
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.errors import StoreError
 from sms_bridge.core.model import ClaimantView, Finished, Job, JobPart
@@ -19,6 +19,8 @@ from sms_bridge.core.model import ClaimantView, Finished, Job, JobPart
 log = logging.getLogger(__name__)
 
 STORE_RETRY = 2.0  # s between attempts to record an outcome while the disk is full or read-only
+LOST_PAUSE = 0.2  # s for a modem that does not answer to be taken out of service, before it is offered anything again
+FAULT_PAUSE = 5.0  # s before work goes on after a defect of ours: a loop of tracebacks helps nobody
 
 
 class ModemRoute:
@@ -62,7 +64,7 @@ class ModemRoute:
         while True:
             job = self._next()
             if job is not None:
-                unrecorded = await self._work(job, unrecorded)
+                unrecorded = await self._guarded(job, unrecorded)
             elif unrecorded is not None:
                 await _record(self._dispatcher, unrecorded)
                 unrecorded = None
@@ -70,6 +72,16 @@ class ModemRoute:
                 return
             else:
                 await self._wait_for_work()
+
+    async def _guarded(self, job: Job, unrecorded: Finished | None) -> Finished | None:
+        """`_work`; a defect of ours costs this order's turn, never the modem's worker."""
+        try:
+            return await self._work(job, unrecorded)
+        except Exception:
+            log.exception("%s: an order could not be worked on", self._modem.status.name)
+            self._dispatcher.release(job)
+            await asyncio.sleep(FAULT_PAUSE)
+            return unrecorded
 
     def _next(self) -> Job | None:
         if self._stopping or not self._modem.can_send:
@@ -95,9 +107,9 @@ class ModemRoute:
                 written, unrecorded = await self._send(job, part, unrecorded)
             except StoreError as error:
                 log.error("%s: nothing more is sent: %s", self._modem.status.name, error)
-                self._dispatcher.release(job)
                 await asyncio.sleep(STORE_RETRY)
-                return unrecorded
+                await self._leave(job, unrecorded)
+                return None
             if not written:
                 return unrecorded
             part = job.after(unrecorded)
@@ -118,14 +130,23 @@ class ModemRoute:
         finally:
             if begin is not None:
                 await asyncio.wait({begin})
-        if begin is None:  # the modem was lost before it was asked
-            self._dispatcher.release(job)
-            return False, before
+        if begin is None:  # the modem was lost before it was asked, or does not take this PDU
+            of_message = result.error is not None and result.error.action is Action.BUG
+            await self._leave(job, before, Finished(job, part.index, result) if of_message else None)
+            await asyncio.sleep(LOST_PAUSE)
+            return False, None
         if not begin.result():
             return False, None  # cancelled or expired; the same transaction recorded `before`
         if result.outcome is not SendOutcome.SENT and result.error is not None:
             log.info("%s: %s: %s", self._modem.status.name, result.outcome, result.error.code)
         return True, Finished(job, part.index, result)
+
+    async def _leave(self, job: Job, *outcomes: Finished | None) -> None:
+        """Give `job` back, after what is known of it: else its order is settled as if nobody knew."""
+        for finished in outcomes:
+            if finished is not None:
+                await _record(self._dispatcher, finished)
+        self._dispatcher.release(job)
 
     def _view(self) -> ClaimantView:
         status = self._modem.status
@@ -140,4 +161,7 @@ async def _record(dispatcher: Dispatcher, finished: Finished) -> None:
             return
         except StoreError as error:
             log.error("%s: an outcome waits to be recorded: %s", finished.job.modem, error)
-            await asyncio.sleep(STORE_RETRY)
+        except Exception:  # a defect of ours: the order stands as being sent until the next start settles it
+            log.exception("%s: an outcome could not be recorded", finished.job.modem)
+            return
+        await asyncio.sleep(STORE_RETRY)

@@ -49,7 +49,7 @@ def open_checkpointer(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def store_error(error: sqlite3.Error) -> StoreError:
+def store_error(error: Exception) -> StoreError:
     """SQLite's words as a sentence with what to do."""
     words = str(error)
     lowered = words.lower()

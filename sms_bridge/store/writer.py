@@ -136,15 +136,24 @@ class Writer:
                 return
             if not items and not lazy and not done:
                 continue
-            before = self._connection.total_changes if self._connection else 0
-            rows = self._commit(items, lazy, done)
-            self._checkpointer.changed(self._connection)
-            if self._overlapping:
-                changed = self._connection is not None and self._connection.total_changes != before
-                self._flusher.add((items, rows), changed)
-            else:
-                self._report(items, rows)
-            self._choose_flushing()
+            try:
+                self._turn(items, lazy, done)
+            except Exception as error:  # a fault of ours: those who wait are told, and the thread lives on
+                log.exception("the journal's writer failed")
+                for item in items:
+                    item.error = item.error or error
+                self._report(items, [])
+
+    def _turn(self, items: list[_Item], lazy: list[Work], done: set[int]) -> None:
+        before = self._connection.total_changes if self._connection else 0
+        rows = self._commit(items, lazy, done)
+        if self._overlapping:
+            changed = self._connection is not None and self._connection.total_changes != before
+            self._flusher.add((items, rows), changed)
+        else:
+            self._report(items, rows)
+        self._checkpointer.changed(self._connection)
+        self._choose_flushing()
 
     def _next(self) -> tuple[list[_Item] | None, list[Work], set[int]]:
         """What to commit next; waits for it."""
@@ -159,6 +168,8 @@ class Writer:
             if self._stopping and not self._items and not self._lazy and not self._done:
                 return None, [], set()
             count = min(len(self._items), MAX_BATCH)
+            if count <= 16 and self._pace < 0.002 and not self._stopping:
+                count = min(count, 1)
             items = [self._items.popleft() for _ in range(count)]
             # Lazy work rides along, but not with every commit: each makes it touch more pages.
             if items and not self._stopping and time.monotonic() - self._lazy_since < LAZY_BEFORE:
@@ -173,15 +184,10 @@ class Writer:
             self._ensure_open()
             self._mend()
             return self._transaction(items, lazy, done)
-        except sqlite3.OperationalError as error:
-            self._fail(items, lazy, done, error)
-            return []
-        except sqlite3.DatabaseError as error:
-            if not isinstance(error, sqlite3.IntegrityError | sqlite3.DataError | sqlite3.ProgrammingError):
+        except Exception as error:
+            if _is_disk(error):
                 self._fail(items, lazy, done, error)
                 return []
-            log.debug("a transaction failed and is taken apart: %s", error)
-        except Exception as error:
             log.debug("a transaction failed and is taken apart: %s", type(error).__name__)
         return self._one_by_one(items, lazy, done)
 
@@ -217,22 +223,18 @@ class Writer:
         for item in items:
             try:
                 rows += self._transaction([item], [], set())
-            except sqlite3.OperationalError as error:
-                item.error = store_error(error)
             except Exception as error:
-                item.error = error
+                item.error = store_error(error) if _is_disk(error) else error
         for work in lazy:
             try:
                 rows += self._transaction([], [work], set())
             except Exception:
                 log.exception("work for the journal was dropped")
-        try:
-            rows += self._transaction([], [], done)
-        except sqlite3.Error:
+        if done:
             self._keep([], done)
         return rows
 
-    def _fail(self, items: list[_Item], lazy: list[Work], done: set[int], error: sqlite3.Error) -> None:
+    def _fail(self, items: list[_Item], lazy: list[Work], done: set[int], error: Exception) -> None:
         """The disk's fault: nothing was committed, everybody is told, lazy work waits."""
         failure = store_error(error)
         if self._failing != str(error):
@@ -324,3 +326,10 @@ class Writer:
                 item.future.set_result(item.result)
         if rows:
             self._loop.call_soon(self._committed, rows)
+
+
+def _is_disk(error: Exception) -> bool:
+    """Whether the disk or the file is at fault, not the work."""
+    if not isinstance(error, sqlite3.DatabaseError):
+        return False
+    return not isinstance(error, sqlite3.IntegrityError | sqlite3.DataError | sqlite3.ProgrammingError)

@@ -21,7 +21,6 @@ SILENT = "+36309990000"  # never answers: no status report comes by itself
 RESULT_TIMEOUT = 1.5
 WAITS = {"sending": {"result_timeout": RESULT_TIMEOUT}, "inbound": {"reassembly_timeout": 2.0}}
 RETRY = "sending:\n  retry_delay: 1s\n"
-AMBIGUOUS = ["unknown"]
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +43,14 @@ def stack(shared: Stack) -> Iterator[Stack]:
         _in_service(shared, index, since)
 
 
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Stack]:
+    """A stack of the test's own, whose bridge may be killed."""
+    with running(tmp_path, modems=2) as started:
+        started.emulation.do("outside", modem=0, number=SILENT, status=None)
+        yield started
+
+
 def submitted(stack: Stack, text: str) -> list[dict[str, Any]]:
     """What the network got with this text, accepted or refused."""
     return [line for line in stack.emulation.ledger("submit") if line["text"] == text]
@@ -62,7 +69,7 @@ def details(stack: Stack, id: str) -> dict[str, Any]:
     """The status of an order of one recipient, with its attempts, as the journal has it."""
     answer = stack.observer.request("message/get", id=id)
     assert answer["status"] == "ok", answer
-    found: dict[str, Any] = answer["data"]["messages"][0]
+    found: dict[str, Any] = answer["data"]["orders"][0]
     return found
 
 
@@ -78,13 +85,14 @@ def _in_service(stack: Stack, index: int, since: int) -> None:
         stack.observer.wait_for(f"modem/modem{index}", lambda p: p["state"] == "ready", since=since)
 
 
-def test_a_modem_that_dies_after_ctrl_z_leaves_one_message_of_unknown_fate(stack: Stack) -> None:
+def test_a_modem_that_dies_after_ctrl_z_leaves_one_message_of_unknown_fate(own: Stack) -> None:
+    stack = own
     for index in range(2):
         stack.emulation.do("fault", modem=index, name="die_after_ctrl_z")
     order(stack, "died")
     status = stack.observer.wait_state("died", "unknown")
     died = int(status["modem"].removeprefix("modem"))
-    assert status["error"]["code"] == "port_lost_after"
+    assert status["error"]["code"] == "port_lost"
     stack.emulation.do("clear", modem=1 - died)
     since = len(stack.observer.seen)
     stack.emulation.do("plug", modem=died)
@@ -175,7 +183,7 @@ def test_a_modem_that_leaves_with_the_message_in_hand_is_not_failed_over(stack: 
     assert details(stack, "in hand")["state"] == "unknown"
 
 
-@pytest.mark.parametrize(("code", "stage"), [(198, "after"), (314, "before"), (513, "before")])
+@pytest.mark.parametrize(("code", "stage"), [(198, "after"), (314, "before")])
 def test_a_passing_refusal_is_tried_again_and_sent_once(stack: Stack, code: int, stage: str) -> None:
     name = f"passing {code}"
     stack.emulation.do("set_latency", latency="0.05")
@@ -268,15 +276,16 @@ def test_a_waiting_order_can_be_looked_at_and_cancelled(stack: Stack) -> None:
     stack.observer.wait_state("regretted", "queued")
     assert details(stack, "regretted")["attempts"] == []
     answer = stack.observer.request("message/cancel", id="regretted")
-    assert [message["state"] for message in answer["data"]["messages"]] == ["cancelled"]
+    assert [message["state"] for message in answer["data"]["orders"]] == ["cancelled"]
     assert stack.observer.wait_state("regretted", "cancelled")["error"]["code"] == "cancelled"
     stack.observer.wait_state("blocks", "sent")
     order(stack, "goes on", modem="modem0")
     stack.observer.wait_state("goes on", "sent")
     assert submitted(stack, "regretted") == []
     assert stack.observer.request("message/cancel", id="never heard of")["status"] == "error"
-    again = stack.observer.request("message/cancel", id="goes on")["data"]["messages"]
-    assert [message["state"] for message in again] == ["sent"], "what was sent stays sent"
+    again = stack.observer.request("message/cancel", id="goes on")
+    assert (again["status"], "sent" in again["error"]) == ("error", True)
+    assert details(stack, "goes on")["state"] == "sent"
 
 
 def test_a_deadline_that_passes_in_the_queue_ends_an_order_unsent(stack: Stack) -> None:
@@ -302,7 +311,8 @@ def test_an_order_for_later_is_sent_then_and_not_before(stack: Stack) -> None:
     assert at <= datetime.fromisoformat(line["ts"]) < at + timedelta(seconds=2.5)
 
 
-def test_parts_in_any_order_and_twice_and_across_a_restart_are_one_message(stack: Stack) -> None:
+def test_parts_in_any_order_and_twice_and_across_a_restart_are_one_message(own: Stack) -> None:
+    stack = own
     text = "Öt szép szűzlány őrült írót nyúz. " * 7
     parts = _parts(text, ref=77)
     assert len(parts) == 4

@@ -146,6 +146,15 @@ async def test_it_dies_with_a_killed_bridge_and_the_next_one_starts_at_once(tmp_
     await next_one.stop()
 
 
+async def test_a_dying_orphan_is_not_taken_for_somebody_elses_broker(tmp_path: Path) -> None:
+    directory, port = tmp_path / "broker", free_port()
+    started_and_killed(directory, port)
+    next_one = ManagedBroker(directory, port)
+    await next_one.end_orphan()
+    assert not (await probe("127.0.0.1", port)).answers
+    await next_one.end_orphan()  # nothing to do is no trouble
+
+
 async def test_an_orphan_is_ended_where_the_system_did_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broker = ManagedBroker(tmp_path / "broker", free_port())
     await broker.start()

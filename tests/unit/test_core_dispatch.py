@@ -413,6 +413,36 @@ async def test_a_person_may_send_an_unknown_message_again(desk):
     assert await desk.service.resend("a") == 0
 
 
+async def test_a_late_result_while_the_second_try_is_under_way(desk):
+    await desk.order("a", LONG)
+    first = await desk.send(sent(1), sent(2), unknown())
+    await desk.service.resend("a")
+    second = await claim(desk)
+    assert await desk.dispatcher.begin(second, 0)
+    await desk.told(desk.dispatcher.finish(Finished(first, 2, sent(3))))
+    assert await desk.dispatcher.begin(second, 1, Finished(second, 0, sent(4)))
+    assert await desk.dispatcher.begin(second, 2, Finished(second, 1, sent(5)))
+    await desk.told(desk.dispatcher.finish(Finished(second, 2, unknown())))
+    assert desk.states("a")[-1] == "sent"  # the first try was complete
+
+
+async def test_a_late_result_while_the_second_try_waits_makes_it_needless(desk):
+    await desk.order("a")
+    first = await desk.send(unknown())
+    await desk.service.resend("a")
+    await desk.told(desk.dispatcher.finish(Finished(first, 0, sent(3))))
+    assert desk.states("a")[-1] == "sent"
+    await idle(desk)
+
+
+async def test_a_late_result_that_leaves_doubt_leaves_the_second_try_in_the_queue(desk):
+    await desk.order("a", LONG)
+    first = await desk.send(unknown(), sent(2), unknown())
+    await desk.service.resend("a")
+    await desk.told(desk.dispatcher.finish(Finished(first, 0, sent(1))))
+    assert len((await claim(desk)).parts) == 3
+
+
 async def test_a_persons_second_try_that_fails_leaves_it_unknown(desk):
     await desk.order("a")
     await desk.send(unknown())
