@@ -45,7 +45,8 @@ TICK = 1.0  # s between looks at what has fallen due
 HEALTH_PERIOD = 60.0  # s between two payloads of sms/bridge/health
 STORE_RETRY = 2.0  # s until a start that the disk refused is tried again
 # The writer thread hands over at once instead of after Python's 5 ms: a commit must not wait for a busy loop.
-SWITCH_INTERVAL = 0.0005
+SWITCH_INTERVAL = 0.0001
+_CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 RESTART = 75  # EX_TEMPFAIL: systemd, Docker and `make run` start us again
 
 
@@ -66,6 +67,8 @@ class Bridge:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._clock = SystemClock()
+        # One for all modems: its lock is what keeps two of them from writing over each other's attempts.
+        self._pins = PinFile(settings.data_dir / "pins")
         self._modems: dict[str, Modem] = {}
         self._routes: list[ModemRoute] = []
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -203,7 +206,7 @@ class Bridge:
             config,
             sink=self._service,
             listener=self,
-            pins=PinFile(self._settings.data_dir / "pins"),
+            pins=self._pins,
             late=self._late_result,
         )
         self._modems[config.name] = modem
@@ -456,11 +459,22 @@ def _client_id(data: Path) -> str:
     """Two bridges on one broker must not take the session from each other: the id is made once and kept."""
     file = data / "client-id"
     try:
-        return file.read_text(encoding="ascii").strip()
+        kept = file.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
-        made = f"sms-bridge-{os.urandom(4).hex()}"
-        file.write_text(made + "\n", encoding="ascii")
-        return made
+        kept = ""
+    if _CLIENT_ID.fullmatch(kept):  # a power cut may leave an empty file, or zeros
+        return kept
+    made = f"sms-bridge-{os.urandom(4).hex()}"
+    fresh = file.with_suffix(".new")
+    try:
+        with fresh.open("w", encoding="ascii") as out:
+            out.write(made + "\n")
+            out.flush()
+            os.fsync(out.fileno())
+        fresh.replace(file)
+    except OSError as error:
+        raise StoreError(f"{file} cannot be written: {error.strerror}", hint="make room or mend the disk") from error
+    return made
 
 
 def _rss_mb() -> float | None:

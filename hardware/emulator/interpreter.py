@@ -99,7 +99,7 @@ class Interpreter:
         if not self._alive or self._faults.active("wedge"):
             return
         text = "\r\n" + "\r\n".join(lines) + "\r\n"
-        if self._state is State.DATA:
+        if self._state is State.DATA or self._held:  # what was held comes first
             self._held.append(text)
         else:
             self._host.write(text.encode("latin-1"))

@@ -199,8 +199,14 @@ class Intake:
             self._arrived.clear()
             while self._queue and not self._stopping:
                 await self._epoch_ready.wait()
-                if not self._stopping:
+                if self._stopping:
+                    return
+                try:
                     await self._commit_some()
+                except Exception:  # a mistake of ours must not end the intake for good: what was not acknowledged returns
+                    log.exception("a batch of orders failed")
+                    self._drop("a batch of orders failed")
+                    await asyncio.sleep(FIRST_RETRY)
 
     async def _commit_some(self) -> None:
         """One batch: commit, then acknowledge all of it in the order of arrival."""
@@ -279,12 +285,13 @@ class Intake:
     async def _not_committed(self, batch: list[_Item], error: StoreError) -> None:
         """Nothing is acknowledged; the connection is dropped, which is how MQTT asks for it again (domain E5.1)."""
         log.error("%d orders could not be stored, the broker will be asked for them again: %s", len(batch), error)
-        self._queue.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._retry):
                 await self._stop.wait()
         self._retry = min(LAST_RETRY, self._retry * 2)
+        # What waits behind the batch is of the same connection as long as that is up; another one's orders must stay.
         if batch[0].connection.up:
+            self._queue.clear()
             self._drop("orders could not be stored")
 
     def _forget(self) -> None:

@@ -67,9 +67,9 @@ class Checkpointer:
             try:
                 if connection is None:
                     connection = open_checkpointer(self._path)
-                _busy, frames, written = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-                # When all was written back, the next commit starts the log anew.
-                self.frames = 0 if frames == written else max(frames, 0)
+                _busy, frames, _written = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                # Even when all was written back: a commit that came in between has kept the log from starting anew.
+                self.frames = max(frames, 0)
             except sqlite3.Error as error:
                 log.warning("the journal's log could not be written back: %s", error)
         if connection is not None:

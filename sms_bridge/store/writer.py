@@ -25,6 +25,10 @@ Work = Callable[[SqlTransaction], Any]
 Batch = tuple[list["_Item"], list[OutboxRow]]
 
 MAX_BATCH = 256  # closures in one commit; more would make the first of them wait
+# Modems that share a commit get on with their work at the same instant, and are all done at the same instant again:
+# they wait for each other for ever. Where a commit is quick, each has its own, and they drift apart.
+FEW = 16  # closures that wait; more are a flood, which is better shared
+QUICK = 0.002  # seconds
 LAZY_BEFORE = 0.25  # seconds that lazy work is collected before it rides with another commit
 LAZY_AFTER = 1.0  # seconds after which it is committed for its own sake
 SLOW = 0.004  # seconds a commit takes on average from which flushes overlap, see `flush`
@@ -168,7 +172,7 @@ class Writer:
             if self._stopping and not self._items and not self._lazy and not self._done:
                 return None, [], set()
             count = min(len(self._items), MAX_BATCH)
-            if count <= 16 and self._pace < 0.002 and not self._stopping:
+            if count <= FEW and self._pace < QUICK and not self._stopping:
                 count = min(count, 1)
             items = [self._items.popleft() for _ in range(count)]
             # Lazy work rides along, but not with every commit: each makes it touch more pages.

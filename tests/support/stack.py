@@ -190,6 +190,7 @@ class Observer:
     def stop(self) -> None:
         self.client.disconnect()
         self.client.loop_stop()
+        del self.client  # paho closes its pair of sockets when it is collected, not before
 
     def wait_subscribed(self) -> None:
         """It hears everything (again)."""
@@ -283,6 +284,13 @@ class Bridge:
         code = stop_process(self.process, sig)
         self.process = None
         return code
+
+    def pause(self) -> None:
+        """Nothing runs in it until `resume`."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
 
     @property
     def pid(self) -> int:

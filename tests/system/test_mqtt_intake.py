@@ -97,6 +97,22 @@ async def test_a_commit_that_fails_is_asked_for_again_and_taken_once(
         assert mqtt.link.connects >= 2
 
 
+async def test_a_commit_that_fails_after_a_reconnection_costs_the_new_connection_nothing(
+    broker: Broker, peer: Peer, tmp_path: Path, client_id: str
+) -> None:
+    async with core(tmp_path) as heart, room(tmp_path, heart, broker.port, client_id=client_id) as mqtt:
+        heart.failing, heart.gate = 1, asyncio.Event()
+        peer.publish("sms/out", {"id": "before", "to": NUMBER, "text": "x"})
+        await eventually(lambda: mqtt.intake.unacked == 1, "its commit has begun")
+        mqtt.link.drop("cut by the test")
+        await eventually(lambda: mqtt.link.connects == 2 and mqtt.intake.unacked == 1, "it came again")
+        peer.publish("sms/out", {"id": "after", "to": NUMBER, "text": "x"})
+        await eventually(lambda: mqtt.intake.unacked == 2, "and one more")
+        heart.gate.set()
+        await eventually(lambda: len(heart.taken) == 2 and not mqtt.intake.unacked, "both are taken")
+        assert mqtt.link.connects == 2
+
+
 async def test_an_order_that_we_cannot_digest_does_not_hold_up_the_others(
     broker: Broker, peer: Peer, tmp_path: Path, client_id: str
 ) -> None:
