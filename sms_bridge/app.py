@@ -87,10 +87,23 @@ class Bridge:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ended.set)
         async with AsyncExitStack() as stack:
-            await self._start(stack)
+            if not await self._started_in_time(stack):
+                return self._code
             await self._ended.wait()
             log.info("stopping: a send under way may end first")
         return self._code
+
+    async def _started_in_time(self, stack: AsyncExitStack) -> bool:
+        """False: told to stop before it had started, perhaps while it waits for a disk that is full."""
+        start = asyncio.create_task(self._start(stack), name="start")
+        ended = asyncio.create_task(self._ended.wait(), name="ended")
+        try:
+            await asyncio.wait({start, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if start.done():
+                await start
+            return start.done()
+        finally:
+            await _discard(start, ended)
 
     async def _start(self, stack: AsyncExitStack) -> None:
         """Everything that can start beside the others does: a bridge is ready in about a second on a Pi."""
@@ -105,6 +118,7 @@ class Bridge:
             await self._build(stack)
             for config in await chosen:
                 self._add_modem(config)
+            stack.push_async_callback(self._stop_sending)  # should the rest of the start fail
             await asyncio.gather(*(modem.start() for modem in self._modems.values()))
             for route in self._routes:
                 route.start()
@@ -155,11 +169,15 @@ class Bridge:
     async def _stop(self) -> None:
         """In order: intake, sends, modems, what is left to publish. The journal closes after this."""
         await self._mqtt.stop_intake()
+        await self._stop_sending()
+        await _discard(*self._tasks)
+        await self._mqtt.stop()
+
+    async def _stop_sending(self) -> None:
+        """Idempotent."""
         grace = self._settings.sending.stop_grace
         await asyncio.gather(*(route.stop(grace) for route in self._routes))
         await asyncio.gather(*(modem.stop(1.0) for modem in self._modems.values()))
-        await _discard(*self._tasks)
-        await self._mqtt.stop()
 
     async def _broker(self, stack: AsyncExitStack) -> tuple[str, int]:
         """Where the broker is; without a configured one, this machine's, or a child of ours."""
@@ -348,6 +366,8 @@ class Bridge:
                 await self._service.tick()
             except StoreError as error:
                 log.error("what has fallen due waits: %s %s", error, error.hint)
+            except Exception:  # schedules and deadlines must outlive a mistake of ours
+                log.exception("what has fallen due could not be done")
             health = self.health()
             if health["status"] != shown or loop.time() >= health_at:
                 health_at, shown = loop.time() + HEALTH_PERIOD, health["status"]

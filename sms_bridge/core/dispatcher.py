@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 LOAD_RETRY = 1.0  # seconds until a failed read of the journal is tried again
 AFTER_RESTART = 60.0  # seconds that a modem which refused an order leaves it to others after a restart
+SEEN = 60.0  # seconds after which a modem that neither waits nor works is gone: a restart in place takes 20 to 40
 NONE_BEGUN = -1
 _MIN_VALIDITY = 5  # minutes; TP-VP knows no less (TS 23.040 9.2.3.12.1)
 
@@ -40,6 +41,7 @@ class Dispatcher:
         self._queue = OrderQueue(self._settings.window)
         self._waiters: dict[asyncio.Future[Job], ClaimantView] = {}
         self._jobs: dict[Job, int] = {}  # in the hands of a modem -> the last part that was begun, or NONE_BEGUN
+        self._seen: dict[str, float] = {}  # modem -> loop time of its last claim
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._stopping = False
@@ -83,6 +85,7 @@ class Dispatcher:
 
     def try_claim(self, modem: ClaimantView) -> Job | None:
         """An order that this modem may send now, or None."""
+        self._seen[modem.name] = self._now()
         while True:
             for lane in self._queue.lanes(modem):
                 if self._queue.wants_more(lane):
@@ -213,8 +216,8 @@ class Dispatcher:
 
     def _apply(self, job: Job, verdict: Verdict | None, stays: bool = False) -> None:
         """Bring memory to where the journal is."""
-        if verdict is not None and not verdict.over and stays:
-            return
+        if verdict is not None and not verdict.over and (stays or job not in self._jobs):
+            return  # the modem goes on with it, or it was settled before this outcome came and waits in the queue
         held = self._jobs.pop(job, None) is not None
         entry = self._queue.entries.get(job.order.seq)
         if not held and entry is not None and entry.claimed:
@@ -236,9 +239,12 @@ class Dispatcher:
 
     def _others(self, modem: str) -> bool:
         """Whether another modem works here."""
-        return any(view.name != modem for view in self._waiters.values()) or any(
-            job.modem != modem for job in self._jobs
-        )
+        waiting = (view.name for view in self._waiters.values())
+        working = (job.modem for job in self._jobs)
+        if any(name != modem for name in (*waiting, *working)):
+            return True
+        since = self._now() - SEEN  # between two jobs, or set up anew, it is there all the same
+        return any(name != modem and at >= since for name, at in self._seen.items())
 
     def _make_job(self, entry: Entry, modem: ClaimantView) -> Job | None:
         order = entry.order

@@ -32,6 +32,7 @@ class Lane:
 
     name: str
     heap: list[Key] = field(default_factory=list)
+    resting: list[tuple[float, Key]] = field(default_factory=list)  # a heap of those that wait for a loop time
     boundary: Key | None = (-(2**31), 0)  # None: all of the lane is in memory
     loading: bool = False
     missed: bool = False  # an order was left to the journal while a load was under way
@@ -124,12 +125,18 @@ class OrderQueue:
         heap = lane.heap
         passed: list[Key] = []
         found = None
+        while lane.resting and lane.resting[0][0] <= now:
+            heapq.heappush(heap, heapq.heappop(lane.resting)[1])
         while heap and len(passed) < SCAN:
             entry = self.entries.get(heap[0][1])
             if entry is None or entry.claimed or entry.order.lane != lane.name:
                 heapq.heappop(heap)
                 continue
-            if entry.not_before <= now and entry.blocked.get(modem, 0.0) <= now:
+            if entry.not_before > now:
+                # However many wait for a second try, they must not hide those behind them.
+                heapq.heappush(lane.resting, (entry.not_before, heapq.heappop(heap)))
+                continue
+            if entry.blocked.get(modem, 0.0) <= now:
                 found = entry
                 break
             passed.append(heapq.heappop(heap))

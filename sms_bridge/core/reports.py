@@ -66,12 +66,14 @@ def find_attempt(tx: Transaction, report: OrphanReport) -> tuple[Attempt, bool] 
     near = [a for a in pending if _distance(a, report) <= SKEW_MS]
     if near:
         return min(near, key=lambda a: (_distance(a, report), -a.began_at)), False
+    repeated = [a for a in fitting if a.state is not PartState.SENT and _distance(a, report) <= SKEW_MS]
+    if repeated:
+        # The same report once more, from a SIM that was not emptied in time: changes nothing. Before any guess, or it
+        # would be taken for the answer to a part that never left.
+        return min(repeated, key=lambda a: (_distance(a, report), -a.began_at)), False
     unknown = _sole_unknown(tx, report)
     if unknown is not None:
         return unknown, False
-    repeated = [a for a in fitting if a.state is not PartState.SENT and _distance(a, report) <= SKEW_MS]
-    if repeated:
-        return repeated[0], False  # the same report once more: changes nothing
     if pending:
         return pending[0], False  # clocks differ: the newest
     close = [a for a in known if a.state is PartState.SENT and _distance(a, report) <= WEAK_MS]
@@ -120,7 +122,18 @@ def _sole_unknown(tx: Transaction, report: OrphanReport) -> Attempt | None:
         for a in tx.attempts_unknown(report.sim)
         if is_suffix_match(a.recipient, report.number) and _distance(a, report) <= UNKNOWN_MS
     ]
-    return candidates[0] if len(candidates) == 1 else None
+    if len(candidates) != 1 or _is_being_sent(tx, report):
+        return None
+    return candidates[0]
+
+
+def _is_being_sent(tx: Transaction, report: OrphanReport) -> bool:
+    """A part to that number is on its way: the report may have overtaken its reference (A7.3)."""
+    return any(
+        a.state is PartState.SENDING and a.sim == report.sim and is_suffix_match(a.recipient, report.number)
+        for order in tx.orders_busy()
+        for a in tx.attempts(order.seq, order.generation)
+    )
 
 
 def _distance(attempt: Attempt, report: OrphanReport) -> int:

@@ -45,6 +45,11 @@ def decide(
     if error is not None and error.code in FREE_CODES:
         delay = min(FREE_DELAY * float(2 ** min(order.attempt - 1, 10)), FREE_CAP)
         return Retry(delay, not bound, False) if order.attempt < MAX_ATTEMPTS_EVER else None
+    elsewhere = action in _ELSEWHERE or action is Action.FAIL_ROUTE
+    again = others and not bound and modem in order.excluded.split()
+    if elsewhere and again and order.attempt < MAX_ATTEMPTS_EVER:
+        # A barred SIM refuses in a fraction of the time that a good one needs to send: it must not use up the attempts.
+        return Retry(settings.retry_cap, True, False)
     if order.failures + 1 >= settings.max_attempts:
         return None
     delay = _delay(order, error, settings)

@@ -76,6 +76,7 @@ class Service:
         self._next_due = 0  # UTC ms; nothing falls due before
         self._checked = -RECHECK
         self._purged = 0.0
+        self._born = (self._clock.now(), self._clock.monotonic())
 
     async def start(self) -> None:
         """Put in order what the last process left; before the first claim. StoreError: try again."""
@@ -189,20 +190,22 @@ class Service:
         due = await self._journal.read(lambda reader: reader.next_due())
         if due is not None and due <= now:
             settings, book, own = self._settings, self._book, self._own_number
-            ready, over = await self._journal.write(lambda tx: _due(tx, now, settings, book, own))
+            ready, over = await self._journal.write(lambda tx: _due(tx, now))
             self._dispatcher.forget(over)
             self._dispatcher.offer(ready)
+            # Apart, so that no stored message can hold up the orders.
+            await self._journal.write(lambda tx: inbound.expire(tx, now, settings, book, own, TICK_LIMIT))
             due = await self._journal.read(lambda reader: reader.next_due())
         self._next_due = due if due is not None else 2**62
 
     def _purge(self, now: int) -> None:
         s = self._settings
         cutoffs = Cutoffs(
-            orders=_ago(now, s.retention_days),
-            inbound=_ago(now, s.retention_days),
-            quarantine=_ago(now, s.quarantine_days),
-            orphans=_ago(now, s.report_days),
-            outbox=_ago(now, s.outbox_days),
+            orders=self._cutoff(now, s.retention_days),
+            inbound=self._cutoff(now, s.retention_days),
+            quarantine=self._cutoff(now, s.quarantine_days),
+            orphans=self._cutoff(now, s.report_days),
+            outbox=self._cutoff(now, s.outbox_days),
         )
 
         def purge(tx: Transaction) -> None:
@@ -212,14 +215,22 @@ class Service:
 
         self._journal.later(purge)
 
+    def _cutoff(self, now: int, days: float) -> int:
+        """What is older may go, if it is by more than the word of a clock that has jumped.
+
+        A machine without a clock of its own boots months or decades behind, and what it took meanwhile is not old when
+        it learns the time: a jump counts only once the process itself has lived for `days`.
+        """
+        born, since = self._born
+        lived = self._clock.monotonic() - since
+        if lived < days * DAY:
+            now = min(now, born + int(lived * 1000))
+        return now - int(days * DAY * 1000)
+
     def _note_due(self, *times: int | None) -> None:
         for time in times:
             if time is not None and time < self._next_due:
                 self._next_due = time
-
-
-def _ago(now: int, days: float) -> int:
-    return now - int(days * DAY * 1000)
 
 
 def _store_one(
@@ -235,13 +246,7 @@ def _recover(tx: Transaction, now: int, settings: CoreSettings) -> int:
     return orders
 
 
-def _due(
-    tx: Transaction,
-    now: int,
-    settings: CoreSettings,
-    book: ContactBook,
-    own_number: Callable[[str], str | None],
-) -> tuple[list[Order], list[int]]:
+def _due(tx: Transaction, now: int) -> tuple[list[Order], list[int]]:
     """Orders that became ready, and those that ended."""
     ready: list[Order] = []
     over: list[int] = []
@@ -260,7 +265,6 @@ def _due(
         else:
             continue  # half-sent, and still within the grace after its deadline
         over.append(order.seq)
-    inbound.expire(tx, now, settings, book, own_number, TICK_LIMIT)
     return ready, over
 
 

@@ -203,7 +203,7 @@ class Intake:
                     return
                 try:
                     await self._commit_some()
-                except Exception:  # a mistake of ours must not end the intake for good: what was not acknowledged returns
+                except Exception:  # a mistake of ours must not end the intake: what was not acknowledged returns
                     log.exception("a batch of orders failed")
                     self._drop("a batch of orders failed")
                     await asyncio.sleep(FIRST_RETRY)

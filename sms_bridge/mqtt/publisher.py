@@ -71,6 +71,7 @@ class Publisher:
         self._queue: deque[OutboxRow] = deque()
         self._express: deque[OutboxRow] = deque()
         self._ahead: set[int] = set()  # express rows beyond `_loaded`, to be skipped when it gets there
+        self._early: set[int] = set()  # rows that were read before they were announced: a slow disk is slow to tell
         self._flight: dict[int, OutboxRow] = {}
         self._statuses_in_flight = 0
         self._refused: list[OutboxRow] = []
@@ -143,10 +144,15 @@ class Publisher:
         if not rows:
             return
         self._newest = rows[-1].seq
+        if self._early:
+            rows = [row for row in rows if row.seq not in self._early]
+            self._early = {seq for seq in self._early if seq > self._newest}
+        if not rows:
+            return
         if self._caught_up and len(self._queue) + len(self._express) < HELD:
             for row in rows:
                 (self._queue if row.kind == OutboxKind.STATUS else self._express).append(row)
-            self._loaded = self._newest
+            self._loaded = max(self._loaded, self._newest)
         else:
             self._caught_up = False
             for row in rows:
@@ -174,6 +180,8 @@ class Publisher:
             if row.seq in self._ahead:
                 continue
             (self._queue if row.kind == OutboxKind.STATUS else self._express).append(row)
+            if row.seq > self._newest:
+                self._early.add(row.seq)
         if rows:
             self._loaded = max(self._loaded, rows[-1].seq)
         if len(rows) < CHUNK:

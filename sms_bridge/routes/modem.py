@@ -32,6 +32,7 @@ class ModemRoute:
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self._idle = False
+        self._unrecorded: Finished | None = None  # an outcome that rides with the next commit
 
     def start(self) -> None:
         if self._task is None:
@@ -60,28 +61,30 @@ class ModemRoute:
                 await _record(dispatcher, Finished(job, index, result))
 
     async def _run(self) -> None:
-        unrecorded: Finished | None = None
         while True:
-            job = self._next()
-            if job is not None:
-                unrecorded = await self._guarded(job, unrecorded)
-            elif unrecorded is not None:
-                await _record(self._dispatcher, unrecorded)
-                unrecorded = None
-            elif self._stopping:
-                return
-            else:
-                await self._wait_for_work()
+            try:
+                if await self._step():
+                    return
+            except Exception:  # a defect of ours must not cost the modem its worker
+                log.exception("%s: its worker failed and goes on", self._modem.status.name)
+                await asyncio.sleep(FAULT_PAUSE)
 
-    async def _guarded(self, job: Job, unrecorded: Finished | None) -> Finished | None:
-        """`_work`; a defect of ours costs this order's turn, never the modem's worker."""
-        try:
-            return await self._work(job, unrecorded)
-        except Exception:
-            log.exception("%s: an order could not be worked on", self._modem.status.name)
-            self._dispatcher.release(job)
-            await asyncio.sleep(FAULT_PAUSE)
-            return unrecorded
+    async def _step(self) -> bool:
+        """One order, one outcome or one wait; True: it is time to stop, and nothing is left to be recorded."""
+        job = self._next()
+        if job is not None:
+            before, self._unrecorded = self._unrecorded, None
+            self._unrecorded = await self._work(job, before)
+        elif self._unrecorded is not None:
+            before, self._unrecorded = self._unrecorded, None
+            await _record(self._dispatcher, before)
+        elif self._stopping:
+            return True
+        else:
+            await self._wait_for_work()
+            if not self._modem.can_send:
+                await asyncio.sleep(LOST_PAUSE)
+        return False
 
     def _next(self) -> Job | None:
         if self._stopping or not self._modem.can_send:
@@ -105,9 +108,12 @@ class ModemRoute:
         while part is not None:
             try:
                 written, unrecorded = await self._send(job, part, unrecorded)
-            except StoreError as error:
-                log.error("%s: nothing more is sent: %s", self._modem.status.name, error)
-                await asyncio.sleep(STORE_RETRY)
+            except Exception as error:
+                if isinstance(error, StoreError):
+                    log.error("%s: nothing more is sent: %s", self._modem.status.name, error)
+                else:
+                    log.exception("%s: an order could not be worked on", self._modem.status.name)
+                await asyncio.sleep(STORE_RETRY if isinstance(error, StoreError) else FAULT_PAUSE)
                 await self._leave(job, unrecorded)
                 return None
             if not written:
@@ -161,7 +167,8 @@ async def _record(dispatcher: Dispatcher, finished: Finished) -> None:
             return
         except StoreError as error:
             log.error("%s: an outcome waits to be recorded: %s", finished.job.modem, error)
-        except Exception:  # a defect of ours: the order stands as being sent until the next start settles it
+        except Exception:  # a defect of ours: the order is settled as one whose outcome nobody knows
             log.exception("%s: an outcome could not be recorded", finished.job.modem)
+            dispatcher.release(finished.job)
             return
         await asyncio.sleep(STORE_RETRY)

@@ -32,15 +32,22 @@ class ManualClock:
 
     def __init__(self, at: datetime = START) -> None:
         self.ms = int(at.timestamp() * 1000)
+        self._jumped = 0
 
     def now(self) -> int:
         return self.ms
 
     def monotonic(self) -> float:
-        return self.ms / 1000
+        return (self.ms - self._jumped) / 1000
 
     def forward(self, seconds: float) -> None:
         self.ms += int(seconds * 1000)
+
+    def learn(self, at: datetime) -> None:
+        """The machine learns the time: no time passes."""
+        ms = int(at.timestamp() * 1000)
+        self._jumped += ms - self.ms
+        self.ms = ms
 
     @property
     def datetime(self) -> datetime:

@@ -1,4 +1,4 @@
-"""The bridge with waits that no configuration may have so short: `hasty CONFIG DATA '{"sending": {"result_timeout": 1}}'`."""
+"""The bridge with waits that no configuration may have so short: `hasty CONFIG DATA WAITS`, WAITS in JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sms_bridge.observe.logging import set_up
 
 
 def main(config: str, data: str, waits: str) -> int:
-    """As `sms-bridge run --config CONFIG --data DATA`; `waits`: seconds by section and key of the settings."""
+    """As `sms-bridge run`; `waits`: seconds by section and key, such as `{"sending": {"result_timeout": 1}}`."""
     settings: Settings = load(Path(config), data_dir=Path(data))
     sections: dict[str, Any] = {
         name: dataclasses.replace(getattr(settings, name), **values) for name, values in json.loads(waits).items()

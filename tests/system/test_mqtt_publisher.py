@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sms_bridge.core.model import OutboxRow
 from sms_bridge.mqtt import link as link_module
 from sms_bridge.mqtt import publisher as publisher_module
+from sms_bridge.store import Journal
 from tests.support.mqttlab import Peer, PlainBroker, core, eventually, room
 from tests.support.stack import Broker
 
@@ -185,3 +188,35 @@ async def test_what_an_acl_forbids_is_kept_and_offered_again(tmp_path: Path, mon
             assert not await heart.unpublished()
     finally:
         broker.stop()
+
+
+class _SlowToTell:
+    """A journal on a slow disk: what is committed can be read some time before it is announced."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._journal, name)
+
+    def on_outbox(self, callback: Callable[[list[OutboxRow]], None]) -> None:
+        def tell(rows: list[OutboxRow]) -> None:
+            asyncio.get_running_loop().call_later(0.05, callback, rows)
+
+        self._journal.on_outbox(tell)
+
+
+async def test_rows_that_are_read_before_they_are_announced_go_out_once(
+    broker: Broker, peer: Peer, tmp_path: Path
+) -> None:
+    async with core(tmp_path) as heart:
+        for first in range(0, 2000, 500):
+            await heart.emit(*(("status", {"n": n}) for n in range(first, first + 500)))
+        heart.journal = _SlowToTell(heart.journal)  # type: ignore[assignment]
+        async with room(tmp_path, heart, broker.port) as mqtt:
+            for n in range(2000, 2200):
+                await heart.emit(("status", {"n": n}))
+            await eventually(lambda: mqtt.publisher.published >= 2200, "all are published")
+            await asyncio.sleep(0.2)
+            await eventually(lambda: not mqtt.publisher.waiting, "nothing is left")
+        assert sorted(payload["n"] for payload in peer.payloads("sms/status")) == list(range(2200))

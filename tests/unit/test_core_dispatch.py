@@ -657,3 +657,43 @@ async def _play(directory, orders, script, restart):
             assert all(count <= 1 for (id, _), count in ledger.items() if id == str(n))
         if states[-1] in (OrderState.FAILED, OrderState.EXPIRED) and orders[n][0] == "x":
             assert not any(count for (id, _), count in ledger.items() if id == str(n))
+
+
+async def test_the_outcome_of_a_part_that_comes_after_its_order_was_settled_does_not_lose_the_rest(desk):
+    await desk.order("long", text=LONG)
+    job = await claim(desk)
+    assert await desk.dispatcher.begin(job, 0)
+    desk.dispatcher.release(job)  # the modem went before the second part
+    await desk.order("next")
+    following = await claim(desk)
+    assert await desk.dispatcher.begin(following, 0, Finished(job, 0, sent(7)))
+    await desk.dispatcher.finish(Finished(following, 0, sent(8)))
+    rest = await claim(desk)
+    assert (rest.order.id, [part.index for part in rest.parts]) == ("long", [1, 2])
+
+
+async def test_a_barred_modem_does_not_use_up_the_attempts_of_what_another_one_could_send(tmp_path):
+    async with open_desk(tmp_path, CoreSettings(retry_base=0.01, retry_cap=0.02, max_attempts=3)) as desk:
+        await desk.order("a")
+        good = asyncio.create_task(desk.dispatcher.claim(ClaimantView("third", "8936200000000000333")))
+        busy = await asyncio.wait_for(good, 2)  # the good modem is at work on something else
+        await desk.order("b")
+        for _ in range(6):
+            job = await claim(desk)
+            assert job.order.id == "b"
+            assert await desk.dispatcher.begin(job, 0)
+            await desk.told(desk.dispatcher.finish(Finished(job, 0, refused(Action.FAIL_ROUTE, "cms_8"))))
+            await later()
+        assert desk.states("b")[-1] == "sending"
+        desk.dispatcher.release(busy)
+        await desk.send(sent(1), modem=OTHER)
+        await desk.send(sent(2), modem=OTHER)
+        assert {desk.states("a")[-1], desk.states("b")[-1]} == {"sent"}
+
+
+async def test_orders_that_wait_for_a_second_try_do_not_hide_the_others(tmp_path):
+    async with open_desk(tmp_path, CoreSettings(retry_base=60.0)) as desk:
+        await desk.submit(*[SendRequest(id=f"o{i}", text="hi", to=(f"+3630{i:07d}",)) for i in range(260)])
+        for _ in range(250):
+            await desk.send(refused(Action.RETRY_SAME))
+        assert (await claim(desk)).order.id == "o250"

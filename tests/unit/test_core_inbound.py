@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import itertools
 import json
@@ -82,6 +83,24 @@ async def test_a_message_read_again_after_a_restart_is_known(tmp_path):
             await desk.receive(*deliver())
             rows = await desk.journal.outbox_after(0, 10)
     assert len(rows) == 1  # and not a second one
+
+
+async def test_what_came_before_the_machine_learnt_the_time_is_not_purged_as_old(tmp_path):
+    """A Raspberry Pi boots in the past, without a network, and takes messages before either is there."""
+    async with open_desk(tmp_path, CoreSettings(), ManualClock(START - timedelta(days=200))) as desk:
+        await desk.receive(*deliver())
+        desk.clock.learn(START)
+        desk.clock.forward(61)
+        await desk.tick()
+        desk.journal.later(lambda tx: None)
+        await desk.order("later")  # what is lazy rides with another commit, or goes alone after a second
+        await asyncio.sleep(1.2)
+        assert [row.kind for row in await desk.journal.outbox_after(0, 10)] == ["in", "status"]
+        assert len(await desk.service.inbox()) == 1
+        desk.clock.forward(31 * 86_400)
+        await desk.tick()
+        await asyncio.sleep(1.2)
+        assert await desk.service.inbox() == []
 
 
 async def test_a_clock_that_jumps_by_years_does_not_double(tmp_path):

@@ -206,6 +206,31 @@ async def test_of_two_unknown_to_one_recipient_neither_is_resolved(desk):
     assert [desk.states(str(n))[-1] for n in range(2)] == ["unknown", "unknown"]
 
 
+async def test_a_report_read_twice_says_nothing_of_an_unknown_that_came_between(desk):
+    await desk.order("a")
+    await desk.send(sent(mr=7))
+    await desk.report(7)
+    await desk.order("b")
+    await desk.send(unknown())
+    await desk.report(7)  # killed before it was deleted, it is read from the SIM once more
+    assert desk.states("b")[-1] == "unknown"
+    await desk.report(8)
+    assert desk.states("b")[-1] == "delivered"
+
+
+async def test_a_report_that_overtakes_its_result_does_not_resolve_an_unknown(desk):
+    await desk.order("a")
+    await desk.send(unknown())
+    await desk.order("b")
+    job = await desk.dispatcher.claim(STICK)
+    assert await desk.dispatcher.begin(job, 0)
+    await desk.report(8)
+    assert desk.states("a")[-1] == "unknown"
+    await desk.told(desk.dispatcher.finish(Finished(job, 0, sent(mr=8))))
+    assert desk.states("b")[-1] == "delivered"
+    assert desk.states("a")[-1] == "unknown"
+
+
 async def test_an_old_unknown_is_not_meant(desk):
     await desk.order("a")
     await desk.send(unknown())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ async def test_what_was_tried_is_known_after_a_restart_until_it_was_accepted(tmp
     await PinFile(file).accepted("sim:1")
     assert not await PinFile(file).tried("sim:1")
     assert await PinFile(file).tried("sim:2")
-    assert [path.name for path in tmp_path.iterdir()] == ["pins"]
+    assert os.listdir(tmp_path) == ["pins"]
 
 
 async def test_a_disk_that_refuses_is_an_error_and_not_a_no(tmp_path: Path) -> None:
