@@ -20,9 +20,9 @@ from sms_bridge.core.model import (
 from sms_bridge.core.ports import PurgeCutoffs
 from sms_bridge.store import rows
 
-# Fewer than the 65 535 packet ids of MQTT, so that an id used anew is never taken for an old delivery; far
-# more than a broker has unacknowledged.
-KEEP_DELIVERY_KEYS = 30_000
+# A broker delivers again what we had not acknowledged, a few hundred orders at most (`mqtt.intake.HIGH`). An older key
+# could only mistake a packet id that is used anew for an old delivery, and swallow an order.
+KEEP_DELIVERY_KEYS = 2_000
 NUMBERED = ("orders", "outbox")  # tables whose numbers never come twice
 KEEP_FREE = 64  # pages kept for what comes next, so that the file does not breathe
 LATEST_PARTS = 500  # PDUs that are compared whatever the clock says: it may jump by years after a boot

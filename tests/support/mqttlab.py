@@ -209,7 +209,8 @@ class PlainBroker(Broker):
         self.directory.mkdir(parents=True, exist_ok=True)
         os.chmod(self.directory, 0o777)
         conf = self.directory / "mosquitto.conf"
-        lines = self.lines or ("allow_anonymous true",)
+        # A stock mosquitto drops what a slow peer has not taken beyond 1000: here that peer is the test itself.
+        lines = self.lines or ("allow_anonymous true", "max_queued_messages 100000")
         head = [f"listener {self.port} 127.0.0.1", f"user {getpass.getuser()}", "log_dest none"]
         conf.write_text("\n".join([*head, *lines]) + "\n")
         self.process = subprocess.Popen(["mosquitto", "-c", str(conf)], stderr=subprocess.DEVNULL)
