@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,7 +21,17 @@ from hardware.errors import AtArgumentError, AtTimeout, HardwareError, PortLost
 from hardware.transport import LoopbackEnd, SerialLink, WireTrace, open_port
 from hardware.types import Authorise, SendOutcome, SendResult
 
-__all__ = ["AtChannel", "AtCommandError", "AtTimeout", "Command", "LateHandler", "Response", "Urc", "WritePacing"]
+__all__ = [
+    "AtChannel",
+    "AtCommandError",
+    "AtTimeout",
+    "Command",
+    "LateHandler",
+    "Response",
+    "Turn",
+    "Urc",
+    "WritePacing",
+]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -50,6 +61,23 @@ class _UnknownSend:
     token: object
     until: float
     started: float
+
+
+class Turn:
+    """The channel's turn in one task's hands: its commands follow each other, nobody else's come in between."""
+
+    def __init__(self, ask: Callable[[Command], Awaitable[Response]]) -> None:
+        self._ask: Callable[[Command], Awaitable[Response]] | None = ask
+
+    async def command(self, command: Command) -> Response:
+        """As `AtChannel.command`, without waiting. Raises RuntimeError once the turn is over."""
+        if self._ask is None:
+            raise RuntimeError("the turn is over: the channel may be in a send")
+        return await self._ask(command)
+
+    def end(self) -> None:
+        """What the channel calls when it takes the turn back."""
+        self._ask = None
 
 
 class AtChannel:
@@ -114,10 +142,20 @@ class AtChannel:
     async def command(self, command: Command) -> Response:
         """The answer to `command`, which waits its turn. Raises AtCommandError, AtTimeout, PortLost."""
         async with self._turn:
-            self._check_open()
-            if self._is_suspect():
-                await self._synchronise()
-            return await self._run(command)
+            return await self._ask(command)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[Turn]:
+        """Wait for the turn and keep it for several commands; all others wait meanwhile, sends too.
+
+        Only `Turn.command` may be used inside; the channel's own methods would wait for the turn's end.
+        """
+        async with self._turn:
+            turn = Turn(self._ask)
+            try:
+                yield turn
+            finally:
+                turn.end()
 
     async def send_pdu(
         self,
@@ -277,6 +315,12 @@ class AtChannel:
         return answered
 
     # The turn's holder
+
+    async def _ask(self, command: Command) -> Response:
+        self._check_open()
+        if self._is_suspect():
+            await self._synchronise()
+        return await self._run(command)
 
     async def _run(self, command: Command) -> Response:
         future: asyncio.Future[Response] = self._loop.create_future()

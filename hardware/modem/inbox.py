@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from hardware.at import commands, parsers
-from hardware.at.channel import AtChannel
+from hardware.at.channel import AtChannel, Turn
 from hardware.at.parsers import StoragePointer, StoredMessage
 from hardware.at.types import AtCommandError, Urc
 from hardware.errors import AtTimeout
@@ -29,6 +29,7 @@ _LOG = logging.getLogger(__name__)
 ALMOST_FULL = 0.8  # of a storage; at the brim the network stops delivering (domain A5.1)
 MOST_ROUTED = 500  # routed messages kept in memory while the sink refuses; they exist nowhere else
 MOST_ANNOUNCED = 500  # more than any storage holds; a modem that says more is out of its mind
+MOST_AT_ONCE = 10  # reads, and as many deletions, between two sends
 MOST_SLOTS = 255  # of a storage, when each slot must be asked
 INBOUND = (0, 1)  # <stat> of received messages; 2 and 3 are somebody's drafts and sent items (TS 27.005 3.1)
 
@@ -203,13 +204,9 @@ class Inbox:
         storages = self._storages
         if storages is None:
             return False
-        now = asyncio.get_running_loop().time()
-        refused = now < self._refused_until
-        if self._announced and not refused:
-            await self._locked(storages, self._read_next)
-        elif self._deletions:
-            await self._locked(storages, self._delete_next)
-        elif now >= self._sweep_at and not refused:
+        if self._deletions or self._may_read():
+            await self._locked(storages, self._serve)
+        elif self._sweep_is_due():
             await self._sweep(storages)
         elif self._selected != storages.home:
             await self._locked(storages, self._go_home)
@@ -217,15 +214,47 @@ class Inbox:
             return False
         return True
 
+    def _refusing(self) -> bool:
+        """The sink takes nothing for a while, so nothing is read."""
+        return asyncio.get_running_loop().time() < self._refused_until
+
+    def _may_read(self) -> bool:
+        return bool(self._announced) and not self._refusing()
+
+    def _sweep_is_due(self) -> bool:
+        return asyncio.get_running_loop().time() >= self._sweep_at and not self._refusing()
+
     async def _locked(self, storages: Storages, work: Callable[[Storages], Awaitable[None]]) -> None:
         """Do `work`, unless the modem was set up anew while the lock was not ours."""
         async with self.lock:
             if self._storages is storages:
                 await work(storages)
 
+    async def _serve(self, storages: Storages) -> None:
+        """Announced messages, then deletions: several of both in one turn, as a busy modem sends between two turns.
+
+        The sink's commit is not waited for: what it takes meanwhile is deleted here, the rest in a later turn.
+        """
+        loop = asyncio.get_running_loop()
+        async with self._channel.turn() as turn:
+            end = loop.time() + timeouts.INBOX_TURN
+            reads = deletions = 0
+            while loop.time() < end:  # no command begins later
+                if self._may_read():
+                    if reads == MOST_AT_ONCE:
+                        break  # the rest is the next turn's first work, before any deletion
+                    reads += 1
+                    await self._read_next(turn, storages)
+                elif deletions < MOST_AT_ONCE and self._deletions:
+                    deletions += 1
+                    await self._delete_next(turn, storages)
+                else:
+                    break
+
     async def _go_home(self, storages: Storages) -> None:
         try:
-            await self._select(storages, storages.home)
+            async with self._channel.turn() as turn:
+                await self._select(turn, storages, storages.home)
         except AtCommandError as error:
             _LOG.warning("%s: %s", self._config.name, error)
             self._selected = storages.home  # asked for again with the next sweep
@@ -242,30 +271,30 @@ class Inbox:
         except TimeoutError:
             pass
 
-    async def _read_next(self, storages: Storages) -> None:
+    async def _read_next(self, turn: Turn, storages: Storages) -> None:
         """One announced message; Huawei may name the wrong storage, so the home one is looked at too (domain A2.2)."""
         pointer = next(iter(self._announced))
         del self._announced[pointer]
         for storage in dict.fromkeys((pointer.storage, storages.home)):
-            message = await self._slot(storages, storage, pointer.index)
+            message = await self._slot(turn, storages, storage, pointer.index)
             if message is not None:
                 if message.status in INBOUND or message.status is None:
                     self._take(storage, pointer.index, message.pdu)
                 return
         self.sweep_soon(timeouts.EMPTY_SLOT_RETRY)
 
-    async def _slot(self, storages: Storages, storage: str, index: int) -> StoredMessage | None:
+    async def _slot(self, turn: Turn, storages: Storages, storage: str, index: int) -> StoredMessage | None:
         """The message in a slot; None when it is empty or cannot be read."""
         try:
-            await self._select(storages, storage)
-            answer = await self._channel.command(commands.read_message(index))
+            await self._select(turn, storages, storage)
+            answer = await turn.command(commands.read_message(index))
         except AtCommandError as error:
             _LOG.debug("%s: slot %s/%d: %s", self._config.name, storage, index, error.name)
             return None
         message = parsers.cmgr(answer.lines)
         return message if message is not None and message.pdu else None
 
-    async def _delete_next(self, storages: Storages) -> None:
+    async def _delete_next(self, turn: Turn, storages: Storages) -> None:
         """One message that the sink has; only while its slot holds that very message."""
         item = self._deletions.popleft()
         key = item.key
@@ -273,8 +302,8 @@ class Inbox:
         if key is None or slot is None or not slot.stored or slot.raw != item.pdu.raw:
             return
         try:
-            await self._select(storages, item.storage)
-            await self._channel.command(commands.delete_message(key[1]))
+            await self._select(turn, storages, item.storage)
+            await turn.command(commands.delete_message(key[1]))
         except AtCommandError as error:
             if error.code not in (21, 321):  # an empty slot is what was wanted
                 # It stays known, so it is not handed over again; the next sweep tries once more.
@@ -296,12 +325,13 @@ class Inbox:
         self.sweep_soon()
 
     async def _sweep_storage(self, storage: str, storages: Storages) -> None:
-        try:
-            use = await self._select(storages, storage, anew=True)
-        except AtCommandError as error:
-            _LOG.debug("%s: storage %s: %s", self._config.name, storage, error.name)
-            return
-        listed = None if storage in self._unlisted else await self._listing(storage)
+        async with self._channel.turn() as turn:
+            try:
+                use = await self._select(turn, storages, storage, anew=True)
+            except AtCommandError as error:
+                _LOG.debug("%s: storage %s: %s", self._config.name, storage, error.name)
+                return
+            listed = None if storage in self._unlisted else await self._listing(turn, storage)
         if listed is None and (use is None or use.used > 0):
             listed = await self._scan(storages, storage, use)
         found = {}
@@ -314,11 +344,11 @@ class Inbox:
             self._forget_gone(storage, found)
         self._delete_again()
 
-    async def _listing(self, storage: str) -> list[StoredMessage] | None:
+    async def _listing(self, turn: Turn, storage: str) -> list[StoredMessage] | None:
         """`+CMGL=4`; None when the modem does not list in PDU mode (domain A5.4)."""
         for _ in range(2):
             try:
-                answer = await self._channel.command(commands.all_messages())
+                answer = await turn.command(commands.all_messages())
             except AtCommandError as error:
                 if error.code in (303, 4):
                     self._unlisted.add(storage)
@@ -327,7 +357,7 @@ class Inbox:
             if not listing.refused:
                 return list(listing.messages)
             # Text mode came back, after a SIM refresh perhaps (domain A2.2).
-            await self._channel.command(commands.message_format())
+            await turn.command(commands.message_format())
         _LOG.warning("%s: %s lists %d messages unreadably", self._config.name, storage, len(listing.refused))
         return None
 
@@ -335,20 +365,28 @@ class Inbox:
         """Each slot by itself: from 0, as some modems count from there."""
         used, total = (use.used, use.total) if use is not None else (MOST_SLOTS, MOST_SLOTS)
         found: list[StoredMessage] = []
-        for index in range(min(total, MOST_SLOTS) + 1):
-            message = await self._slot(storages, storage, index)
-            if message is not None:
-                found.append(StoredMessage(index, message.status, message.length, message.pdu))
-            if len(found) >= used or self._storages is not storages:
-                break
+        loop = asyncio.get_running_loop()
+        index, last = 0, min(total, MOST_SLOTS)
+        while index <= last:
+            async with self._channel.turn() as turn:
+                end = loop.time() + timeouts.INBOX_TURN
+                while index <= last and loop.time() < end:  # then a send may come in between
+                    message = await self._slot(turn, storages, storage, index)
+                    if message is not None:
+                        found.append(StoredMessage(index, message.status, message.length, message.pdu))
+                    if len(found) >= used or self._storages is not storages:
+                        return found
+                    index += 1
         return found
 
-    async def _select(self, storages: Storages, storage: str, *, anew: bool = False) -> parsers.StorageUse | None:
+    async def _select(
+        self, turn: Turn, storages: Storages, storage: str, *, anew: bool = False
+    ) -> parsers.StorageUse | None:
         """Make `storage` the one to read; its use, when it was asked. Raises AtCommandError."""
         if self._selected == storage and not anew:
             return None
         self._selected = None
-        answer = await self._channel.command(storages.select(storage))
+        answer = await turn.command(storages.select(storage))
         self._selected = storage
         use = next((u[0] for line in answer.lines if (u := parsers.cpms(line))), None)
         if use is not None and storage == storages.home:

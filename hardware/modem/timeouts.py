@@ -17,6 +17,7 @@ BUSY_POLL: Final = 300.0  # a modem that is never idle is asked all the same, be
 CNMI_CHECK: Final = 600.0  # the setting is volatile (domain A4.3)
 
 EMPTY_SLOT_RETRY: Final = 0.5  # announced but not there yet: Huawei E3531 (domain A2.2)
+INBOX_TURN: Final = 1.0  # of reads and deletions between two sends: little beside a send, three reads even at 9600 Bd
 STORE: Final = 60.0  # one commit on the worst SD card, with a busy writer before it
 LAST_STORE: Final = 5.0  # a commit that runs when the connection ends; the next connection waits for it
 SINK_BACKOFF_FIRST: Final = 1.0  # the journal refused: each sweep reads the whole SIM again, so not a storm

@@ -16,13 +16,11 @@ from sms_bridge.core.errors import StoreError
 from sms_bridge.core.model import OutboxRow
 from sms_bridge.store.checkpoint import Checkpointer
 from sms_bridge.store.connection import open_writer, store_error
-from sms_bridge.store.flush import Flusher
 from sms_bridge.store.transaction import SqlTransaction
 
 log = logging.getLogger(__name__)
 
 Work = Callable[[SqlTransaction], Any]
-Batch = tuple[list["_Item"], list[OutboxRow]]
 
 MAX_BATCH = 256  # closures in one commit; more would make the first of them wait
 # Modems that share a commit get on with their work at the same instant, and are all done at the same instant again:
@@ -31,8 +29,6 @@ FEW = 16  # closures that wait; more are a flood, which is better shared
 QUICK = 0.002  # seconds
 LAZY_BEFORE = 0.25  # seconds that lazy work is collected before it rides with another commit
 LAZY_AFTER = 1.0  # seconds after which it is committed for its own sake
-SLOW = 0.004  # seconds a commit takes on average from which flushes overlap, see `flush`
-FAST = 0.0015  # seconds a flush takes on average below which SQLite flushes again
 WEIGHT = 0.2  # of the newest commit in the running mean
 REOPEN_AFTER = 0.5  # seconds between attempts to open the file again after it failed
 
@@ -70,11 +66,7 @@ class Writer:
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._checkpointer = Checkpointer(path)
-        self._flusher: Flusher[Batch] = Flusher(Path(f"{path}-wal"), self._flushed)
-        self._overlapping = False
-        self._pace = 0.0  # seconds a commit takes that flushes by itself
-        self._unflushed = ""  # why what is in the log may not be on the disk
-        self._untold: list[OutboxRow] = []
+        self._pace = 0.0  # seconds a commit takes, of late
         self._tx = SqlTransaction(connection, now)
         self._failing = ""  # what the disk said last, so that it is logged once
         self.commits = 0
@@ -116,7 +108,6 @@ class Writer:
             self._wake.notify()
         if self._thread is not None:
             self._thread.join()
-        self._flusher.stop()
         self._checkpointer.stop()
         if self._connection is not None:
             try:
@@ -149,15 +140,8 @@ class Writer:
                 self._report(items, [])
 
     def _turn(self, items: list[_Item], lazy: list[Work], done: set[int]) -> None:
-        before = self._connection.total_changes if self._connection else 0
-        rows = self._commit(items, lazy, done)
-        if self._overlapping:
-            changed = self._connection is not None and self._connection.total_changes != before
-            self._flusher.add((items, rows), changed)
-        else:
-            self._report(items, rows)
+        self._report(items, self._commit(items, lazy, done))
         self._checkpointer.changed(self._connection)
-        self._choose_flushing()
 
     def _next(self) -> tuple[list[_Item] | None, list[Work], set[int]]:
         """What to commit next; waits for it."""
@@ -186,7 +170,6 @@ class Writer:
         """One transaction for all; when one closure fails, each in its own."""
         try:
             self._ensure_open()
-            self._mend()
             return self._transaction(items, lazy, done)
         except Exception as error:
             if _is_disk(error):
@@ -247,7 +230,6 @@ class Writer:
         for item in items:
             item.error = failure
         self._keep(lazy, done)
-        self._flusher.drain()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -262,48 +244,8 @@ class Writer:
             self._done |= done
             self._lazy_since = time.monotonic()
 
-    def _choose_flushing(self) -> None:
-        """SQLite flushes each commit by itself, unless the disk is slow."""
-        if self._connection is None:
-            return
-        if not self._overlapping and self._pace > SLOW and not self._unflushed:
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._overlapping = True
-            self._flusher.pace = self._pace
-        elif self._overlapping and (self._flusher.pace < FAST or self._unflushed):
-            self._flusher.drain()
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._overlapping = False
-            self._pace = 0.0
-
-    def _flushed(self, batch: Batch, failure: OSError | None) -> None:
-        """In a flusher's thread: a batch is on the disk, or cannot be brought there."""
-        items, rows = batch
-        if failure is not None:
-            self._unflushed = str(failure)
-            error = StoreError(f"the journal was not written to the disk: {failure}", hint="Check the card or disk.")
-            for item in items:
-                item.error = item.error or error
-            self._untold += rows
-            rows = []
-        self._report(items, rows)
-
-    def _mend(self) -> None:
-        """After a failed flush: only what is written back into the database is known to be on the disk."""
-        if not self._unflushed:
-            return
-        self._flusher.drain()
-        assert self._connection is not None
-        busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        if busy:
-            raise sqlite3.OperationalError(f"disk I/O error: {self._unflushed}")
-        self._unflushed = ""
-        rows, self._untold = self._untold, []
-        self._report([], rows)
-
     def _ensure_open(self) -> None:
         if self._connection is None:
-            self._overlapping = False
             self._connection = open_writer(self._path)
             self._tx = SqlTransaction(self._connection, self._now)
 

@@ -12,7 +12,7 @@ import pytest
 from hardware.emulator.phone import Stat, Stored
 from hardware.modem import timeouts
 from hardware.pdu import Deliver, DeliverRequest, encode_deliver
-from hardware.types import Health, ModemState
+from hardware.types import Health, ModemState, SendOutcome
 from tests.support.modem_rig import Rig, rig
 
 SENDER = "+36301112222"
@@ -246,6 +246,71 @@ async def test_a_flood_while_sending_loses_nothing(tmp_path: Path) -> None:
         assert len(it.submits()) == 10
         await it.until(lambda: it.stored() == 0)
         assert it.phone.counters.bytes_while_busy == 0
+
+
+async def test_a_burst_does_not_wait_for_a_send_per_message(tmp_path: Path) -> None:
+    """A modem that sends back to back reads and deletes several messages between two sends."""
+    async with rig(tmp_path, latency=0.3) as it:
+        await it.ready()
+        await asyncio.sleep(0.1)
+        sends = [0]
+
+        async def send_for_ever() -> None:
+            while True:
+                (result,) = await it.send(f"out {sends[0]}")
+                assert result.outcome is SendOutcome.SENT
+                sends[0] += 1
+
+        sender = asyncio.create_task(send_for_ever())
+        try:
+            await it.until(lambda: sends[0])
+            it.sink.delay = 0.02  # an SD card's commit
+            before, began = sends[0], time.monotonic()
+            for number in range(20):
+                it.emulator.deliver(0, SENDER, f"in {number}")
+            await it.until(lambda: len(it.sink.received) == 20 and it.stored() == 0)
+            took, between = time.monotonic() - began, sends[0] - before
+            await it.until(lambda: sends[0] > before + between + 1)
+        finally:
+            sender.cancel()
+            await asyncio.wait({sender})
+        assert sender.cancelled(), "a send failed"
+        print(f"burst of 20 on a busy modem: {took * 1e3:.0f} ms, {between} sends meanwhile")
+        assert it.sink.texts == [f"in {number}" for number in range(20)]
+        assert between <= 8, "one message a send would be 20 and more"
+        assert it.phone.counters.bytes_while_busy == 0
+
+
+async def test_a_slow_commit_delays_no_send(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        await it.ready()
+        await asyncio.sleep(0.1)
+        it.sink.delay = 2.0
+        for number in range(3):
+            it.emulator.deliver(0, SENDER, f"in {number}")
+        await it.until(lambda: it.sink.times)
+        began = time.monotonic()
+        await it.send("out")
+        assert time.monotonic() - began < 1.0
+        assert not it.sink.received, "the commit was still running"
+
+
+async def test_a_slow_modem_lets_a_send_in_between_after_its_share_of_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timeouts, "INBOX_TURN", 0.0001)  # as if each read took seconds
+    async with rig(tmp_path, latency=0.05) as it:
+        await it.ready()
+        await asyncio.sleep(0.1)
+        first = asyncio.create_task(it.send("out 0"))
+        await it.until(lambda: any(event == "ctrl_z" for _, event in it.emulator.modems[0].trace))
+        for number in range(5):
+            it.emulator.deliver(0, SENDER, f"in {number}")
+        await first
+        for number in (1, 2):  # one after the other, as the dispatcher does it
+            await it.send(f"out {number}")
+            assert len(it.sink.received) == number, "one read in each turn"
+        await it.until(lambda: len(it.sink.received) == 5 and it.stored() == 0)
 
 
 async def test_a_message_announced_under_the_name_of_both_storages(tmp_path: Path) -> None:

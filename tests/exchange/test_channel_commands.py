@@ -423,6 +423,59 @@ async def test_cancelled_while_it_waits_its_turn_it_is_never_written(rig: Rig) -
     assert modem.commands == ["AT+SLOW"]
 
 
+# A turn for several commands
+
+
+async def test_nobody_comes_between_the_commands_of_one_turn(rig: Rig) -> None:
+    channel, modem = rig({"AT+CGMI": OK})
+    async with channel.turn() as turn:
+        other = asyncio.create_task(channel.command(MAKER))
+        await asyncio.sleep(1)
+        for _ in range(3):
+            assert (await turn.command(SIGNAL)).lines == ["+CSQ: 20,99"]
+            await asyncio.sleep(1)
+        assert not other.done()
+    await other
+    assert modem.commands == ["AT+CSQ"] * 3 + ["AT+CGMI"]
+    with pytest.raises(RuntimeError, match="over"):
+        await turn.command(SIGNAL)
+    assert len(modem.commands) == 4
+
+
+async def test_a_late_answer_is_not_the_next_ones_within_a_turn_either(rig: Rig) -> None:
+    channel, modem = rig({"AT+SLOW": None})
+    modem.answers["AT+SLOW"] = lambda: modem.say_later(1.2, b"\r\n+CSQ: 1,1\r\n" + OK)
+    async with channel.turn() as turn:
+        with pytest.raises(AtTimeout):
+            await turn.command(Command("AT+SLOW", timeout=1.0))
+        assert (await turn.command(SIGNAL)).lines == ["+CSQ: 20,99"]
+    assert modem.commands[:2] == ["AT+SLOW", "AT"], "no resync before the next command"
+    assert (await channel.command(SIGNAL)).lines == ["+CSQ: 20,99"]
+
+
+async def test_a_turn_ends_with_what_goes_wrong_in_it(rig: Rig) -> None:
+    channel, modem = rig({"AT+NO": b"\r\nERROR\r\n", "AT+SLOW": None})
+    with pytest.raises(AtCommandError):
+        async with channel.turn() as turn:
+            await turn.command(Command("AT+NO"))
+    held = asyncio.create_task(_hold(channel, Command("AT+SLOW")))
+    waiting = asyncio.create_task(_hold(channel, SIGNAL))
+    await asyncio.sleep(1)
+    held.cancel()
+    waiting.cancel()
+    await asyncio.wait({held, waiting})
+    assert (await channel.command(SIGNAL)).lines == ["+CSQ: 20,99"]
+    modem.end.unplug()
+    await channel.wait_lost()
+    with pytest.raises(PortLost):
+        await _hold(channel, SIGNAL)
+
+
+async def _hold(channel: AtChannel, command: Command) -> None:
+    async with channel.turn() as turn:
+        await turn.command(command)
+
+
 async def test_resync_takes_a_stale_prompt_away_with_esc(rig: Rig) -> None:
     channel, modem = rig()
     modem.at_prompt = True  # a killed process left it

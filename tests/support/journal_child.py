@@ -1,6 +1,6 @@
 """A process that works with a journal as the bridge does, and is killed in the middle of it, again and again.
 
-`python -m tests.support.journal_child DIRECTORY ROUNDS SEED [overlap]`: forks a worker per round, kills it with
+`python -m tests.support.journal_child DIRECTORY ROUNDS SEED`: forks a worker per round, kills it with
 SIGKILL after a moment, and lets a last one finish in order. Files in DIRECTORY, each line one fact that survived the
 kill: `acked` (ids that were accepted durably), `ledger` (parts as a network saw them), `stored` (texts of received
 messages that were deleted from the SIM), `published` (outbox rows as a broker got them).
@@ -25,7 +25,7 @@ from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.model import ClaimantView, Finished, OutboxRow, SendRequest
 from sms_bridge.core.service import Service
 from sms_bridge.core.settings import CoreSettings
-from sms_bridge.store import Journal, writer
+from sms_bridge.store import Journal
 
 ANNA = "+36301234567"
 START = datetime(2026, 11, 22, tzinfo=UTC)
@@ -132,8 +132,6 @@ class Worker:
 
 def main() -> int:
     directory, rounds, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    if "overlap" in sys.argv:  # as on a slow disk
-        writer.SLOW, writer.FAST = 0.0, -1.0
     moments = random.Random(seed)
     for number in range(rounds):
         child = os.fork()
