@@ -14,7 +14,8 @@ import click
 from sms_bridge.cli.options import config_option, load_settings
 
 # Fields that the control socket wants as numbers; all others are text, phone numbers and PINs above all.
-NUMBERS = frozenset("attempts code count csq delay duration index modem quiet stat status timeout".split())
+NUMBERS = frozenset("attempts code count csq delay duration index mode modem quiet stat status timeout".split())
+FLAGS = {"true": True, "false": False}
 ANSWER_DEADLINE = 30.0  # seconds; a delivery waits for the emulated network
 
 
@@ -63,6 +64,8 @@ def _field(word: str) -> tuple[str, Any]:
     key, equals, value = word.partition("=")
     if not equals:
         raise click.UsageError(f"{word!r} is no field: write it as name=value.")
+    if key != "text" and value in FLAGS:
+        return key, FLAGS[value]
     if key in NUMBERS and value.replace(".", "", 1).isdecimal():
         return key, float(value) if "." in value else int(value)
     return key, value
