@@ -25,6 +25,7 @@ from tests.support.stack import Stack, running, wait_until
 
 Row = tuple[str, str, str]
 NUMBER = "+36301234567"
+WIDTH = 52  # of the table's first column
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -36,14 +37,11 @@ def main() -> int:
     parser.add_argument("--json", type=Path, default=Path("bench/results/latest.json"), help="where the figures go")
     options = parser.parse_args()
     results: dict[str, Any] = {"machine": machine(), "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-    rows: list[Row] = []
     for name in options.only or SECTIONS:
         print(f"… {name}", file=sys.stderr, flush=True)
-        results[name], more = SECTIONS[name](options)
-        rows += more
-    width = max(len(row[0]) for row in rows)
-    for what, value, target in rows:
-        print(f"{what:<{width}}  {value:>22}  {target}")
+        results[name], rows = SECTIONS[name](options)
+        for what, value, target in rows:
+            print(f"{what:<{WIDTH}}  {value:>22}  {target}", flush=True)
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
     print(f"written to {options.json}", file=sys.stderr)

@@ -188,6 +188,9 @@ class Observer:
         self.wait_subscribed()
 
     def stop(self) -> None:
+        """Idempotent."""
+        if not hasattr(self, "client"):
+            return
         self.client.disconnect()
         self.client.loop_stop()
         del self.client  # paho closes its pair of sockets when it is collected, not before
