@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import re
@@ -141,6 +142,8 @@ class Bridge:
             self._mqtt.attach_log(logging.getLogger(), logging.WARNING)
         self._publish_all()
         self._own(self._tick(), "tick")
+        # What was imported and built so far stays: no collection need look at it again.
+        gc.freeze()
         if self._journal.opened.check_pending:
             self._own(self._verify(), "verify-journal")
 
