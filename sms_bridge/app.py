@@ -127,8 +127,9 @@ class Bridge:
         except BaseException:
             await _discard(broker, chosen)
             raise
+        mqtt_settings = await loop.run_in_executor(None, _mqtt_settings, settings, host, port)
         self._mqtt = Mqtt(
-            _mqtt_settings(settings, host, port),
+            mqtt_settings,
             service=self._service,
             journal=self._journal,
             data=settings.data_dir,
@@ -460,6 +461,7 @@ def _core_settings(settings: Settings) -> CoreSettings:
 
 
 def _mqtt_settings(settings: Settings, host: str, port: int) -> MqttSettings:
+    """May write the client id to the disk: not on the loop."""
     mqtt = settings.mqtt
     tls = None
     if mqtt.tls is not None:
@@ -471,7 +473,7 @@ def _mqtt_settings(settings: Settings, host: str, port: int) -> MqttSettings:
         password=mqtt.password,
         client_id=mqtt.client_id or _client_id(settings.data_dir),
         base=mqtt.base_topic,
-        protocol=mqtt.protocol,  # type: ignore[arg-type]
+        protocol=mqtt.protocol,
         keepalive=mqtt.keepalive,
         tls=tls,
         publish_last=mqtt.publish_last,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 DAY = 86_400.0
 
@@ -33,7 +34,7 @@ class MqttSettings:
     tls: TlsSettings | None = None
     base_topic: str = "sms"
     client_id: str | None = None  # None: one is made on the first start and kept in the journal
-    protocol: str = "auto"  # "auto" (5, then 3.1.1), "5", "311"
+    protocol: Literal["auto", "5", "311"] = "auto"  # "auto" (5, then 3.1.1), "5", "311"
     keepalive: int = 30
     publish_last: bool = True  # sms/last/in and sms/last/out, retained
 

@@ -71,7 +71,7 @@ class Publisher:
         self._queue: deque[OutboxRow] = deque()
         self._express: deque[OutboxRow] = deque()
         self._ahead: set[int] = set()  # express rows beyond `_loaded`, to be skipped when it gets there
-        self._early: set[int] = set()  # rows that were read before they were announced: a slow disk is slow to tell
+        self._early: set[int] = set()  # rows that were read between their commit and their announcement
         self._flight: dict[int, OutboxRow] = {}
         self._statuses_in_flight = 0
         self._refused: list[OutboxRow] = []

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -373,9 +373,10 @@ def running(
             stack.wait_ready()
         yield stack
     finally:
-        if bridge is not None:
-            bridge.stop()
-        if observer is not None:
-            observer.stop()
-        emulation.stop()
-        broker.stop()
+        with ExitStack() as ending:  # each is stopped, whatever becomes of the others; the last one named goes first
+            ending.callback(broker.stop)
+            ending.callback(emulation.stop)
+            if observer is not None:
+                ending.callback(observer.stop)
+            if bridge is not None:
+                ending.callback(bridge.stop)

@@ -191,7 +191,7 @@ async def test_what_an_acl_forbids_is_kept_and_offered_again(tmp_path: Path, mon
 
 
 class _SlowToTell:
-    """A journal on a slow disk: what is committed can be read some time before it is announced."""
+    """A journal whose loop is busy: what is committed can be read some time before it is announced."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
