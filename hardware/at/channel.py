@@ -471,7 +471,7 @@ class AtChannel:
             if current is not None:
                 current.echo()
             return
-        self.trace.received(text)
+        self.trace.received("<text>" if self._router.in_text else text)
         now = self._last_read
         if self._router.waiting and self._router.take_body(text, now):
             return
