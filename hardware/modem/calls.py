@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NoReturn
 
 from hardware.at import commands, supplementary
-from hardware.at.channel import AtChannel
+from hardware.at.channel import AtChannel, Turn
 from hardware.at.types import AtCommandError, Urc
 from hardware.errors import AtTimeout
 from hardware.modem import timeouts
@@ -61,8 +62,9 @@ class Calls:
         self._hang_up = hang_up
         self._loop = asyncio.get_running_loop()
         self._call = _Call(0.0, 0.0)
-        self._ended_at = -timeouts.CALL_NEWS
-        self._refused_at = -timeouts.CALL_ECHO
+        self._ended_at = -math.inf
+        self._refused_at = -math.inf
+        self._refusing = False  # hanging up at this moment
         self._timer: asyncio.TimerHandle | None = None
         self._wanted = asyncio.Event()  # a RING came of a call that is not wanted
 
@@ -99,7 +101,7 @@ class Calls:
             return
         if missed is not None and not self._call.identified:
             self._call.number = missed.number
-        self._over(MISSED_CALL)
+        self._over(REJECTED_CALL if self._refusing else MISSED_CALL)
 
     def finish(self) -> None:
         """The connection is over, and with it what is known of a call."""
@@ -111,21 +113,26 @@ class Calls:
             await self._wanted.wait()
             self._wanted.clear()
             async with self._channel.turn() as turn:
-                if self.state is CallState.QUIET:
-                    continue  # it ended while the channel was not ours
-                self._call.attempts += 1
-                for command in (commands.hang_up(), commands.hang_up_basic()):
-                    try:
-                        await turn.command(command)
-                    except AtCommandError as error:
-                        _LOG.debug("%s: %s", self._life.status.name, error)
-                        continue
-                    except AtTimeout as error:
-                        _LOG.warning("%s: a call was not hung up: %s", self._life.status.name, error)
-                        break
-                    self._refused_at = self._loop.time()
-                    self._over(REJECTED_CALL)
-                    break
+                self._refusing = self.state is not CallState.QUIET  # else it ended while the channel was not ours
+                if self._refusing:
+                    self._call.attempts += 1
+                    if await self._refuse(turn):
+                        self._refused_at = self._loop.time()
+                        self._over(REJECTED_CALL)
+                self._refusing = False
+
+    async def _refuse(self, turn: Turn) -> bool:
+        """True: the modem has hung up."""
+        for command in (commands.hang_up(), commands.hang_up_basic()):
+            try:
+                await turn.command(command)
+                return True
+            except AtCommandError as error:
+                _LOG.debug("%s: %s", self._life.status.name, error)
+            except AtTimeout as error:
+                _LOG.warning("%s: a call was not hung up: %s", self._life.status.name, error)
+                break
+        return False
 
     def _ring(self) -> bool:
         """A sign of a call; False: of one that was hung up a moment ago."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -91,7 +92,7 @@ class Ussd:
         self._charset_known = False
         self._alone = False  # this family loses messages while a USSD is under way
         self._idle_at = 0.0
-        self._closed_at = -timeouts.USSD_ECHO
+        self._closed_at = -math.inf
         self._owed_until = 0.0  # the network was silent, and may answer the last code late
 
     def begin(self, profile: Profile) -> None:

@@ -91,20 +91,23 @@ class Dialect:
 
 
 def _ucs2(octets: bytes, dcs: int, digits: bool) -> str | None:
-    """Hex of UTF-16, said to be that; where it could be plain digits, all of it must be Latin."""
-    if len(octets) % 2 or (digits and _latin(octets) < 1):
+    """Hex of UTF-16, said to be that."""
+    if len(octets) % 2 or (digits and _latin(octets) < 1 and not _looks_ucs2(octets, digits)):
         return None
     text = cbs.decode_ucs2(octets, dcs)
     return text if _is_visible(text) else None
 
 
 def _looks_ucs2(octets: bytes, digits: bool) -> bool:
-    """Hex of UTF-16 that nothing says to be that: all of it of the scripts from Latin to Arabic, some of it Latin."""
+    """Hex of UTF-16 that nothing says to be that: all of it of the scripts from Latin to Arabic, some of it Latin.
+
+    Where it could be plain digits it must be longer, and half of it Latin: no number has so many zeros so well placed.
+    """
     if len(octets) % 2 or len(octets) < 4 or any(high > 6 and high != 0x20 for high in octets[::2]):
         return False
-    if digits:
-        return _latin(octets) == 1 and len(octets) >= 2 * _FEW_DIGITS and _is_visible(cbs.decode_ucs2(octets))
-    return _latin(octets) >= 0.25 and _is_visible(cbs.decode_ucs2(octets))
+    if digits and len(octets) < 2 * _FEW_DIGITS:
+        return False
+    return _latin(octets) >= (0.5 if digits else 0.25) and _is_visible(cbs.decode_ucs2(octets))
 
 
 def _latin(octets: bytes) -> float:

@@ -81,6 +81,8 @@ def test_what_is_packed_comes_back(text: str) -> None:
         ({"charset": "UCS2"}, ucs2("1500"), 15, "1500"),
         ({}, ucs2("Balance 12.50"), 15, "Balance 12.50"),  # says GSM, writes UCS2
         ({}, ucs2("1500"), None, "1500"),
+        ({}, ucs2("1500 Ftő"), 72, "1500 Ftő"),  # digits only, in hex
+        ({}, ucs2("1500 Ftő"), 15, "1500 Ftő"),
         ({}, ucs2("رصيدك 15 د"), 15, "رصيدك 15 د"),
         ({}, "e577" + ucs2("Szia"), 0x11, "Szia"),
         ({}, "en\r\nHello", 0x10, "Hello"),
@@ -93,7 +95,7 @@ def test_what_is_packed_comes_back(text: str) -> None:
         ({"charset": "PCCP437"}, "caf\x82", 15, "café"),
         ({"charset": "UTF-8"}, "caf\xc3\xa9", 15, "café"),
         ({"charset": "8859-1"}, "caf\xe9", 15, "café"),
-        ({}, "Hello".encode().hex(), 0x44, "Hello"),
+        ({}, b"Hello".hex(), 0x44, "Hello"),
         ({}, "\x01\x02 x\x7f", 15, "x"),
         ({}, "", 15, ""),
     ],
