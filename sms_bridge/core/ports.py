@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from sms_bridge.core.model import (
     Attempt,
+    Balance,
     InboundPart,
     InboundSet,
     Order,
@@ -41,6 +42,9 @@ class Reader(Protocol):
 
     def inbox(self, limit: int, before: int | None = None) -> list[InboundSet]:
         """Received messages, newest first."""
+
+    def balances(self) -> list[Balance]:
+        """What is known of SIMs' accounts."""
 
 
 class Transaction(Reader, Protocol):
@@ -114,6 +118,9 @@ class Transaction(Reader, Protocol):
 
     def add_quarantined(self, item: Quarantined) -> bool:
         """Insert; False when the same content is there already."""
+
+    def save_balance(self, balance: Balance) -> None:
+        """Insert or replace."""
 
     def emit(self, kind: str, payload: str) -> None:
         """Put one message into the outbox, after those that are there."""
