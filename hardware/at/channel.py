@@ -248,6 +248,7 @@ class AtChannel:
         for event in self._framer.events(data):
             if isinstance(event, Line):
                 self._on_line(event.text)
+                self._framer.in_text = self._router.in_text
             else:
                 self.trace.received(">")
                 if self._current is not None:

@@ -25,8 +25,8 @@ from sms_bridge.config.kinds import (
     as_name,
 )
 from sms_bridge.config.settings import DAY, BalanceSettings, Settings, TlsSettings
+from sms_bridge.core.patterns import MAX_PATTERN
 
-MAX_PATTERN = 500  # characters, as in `core.patterns`
 BAUDRATES = (1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600)
 
 # What must not be sent by hand: it burns a PIN, sends or deletes messages, dials, or bricks the stick (domain A1.6).

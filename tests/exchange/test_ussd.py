@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -20,7 +20,7 @@ from hardware.pdu import SubmitRequest, cbs, encode
 from hardware.transport import loopback
 from hardware.types import ModemStatus, SendOutcome, SendResult
 from tests.support.modem_rig import Listener, allowed
-from tests.support.scripted_modem import OK, Answer, ScriptedModem
+from tests.support.scripted_modem import OK, PROMPT, Answer, ScriptedModem, byte_by_byte, whole
 
 pytestmark = pytest.mark.looptime
 
@@ -339,6 +339,35 @@ async def test_an_answer_within_a_send_is_the_answer_and_not_the_sends_end(make:
     result, _ = await took(it.send())
     assert (result.outcome, result.mr) == (SendOutcome.SENT, 9)
     assert (await wait).text == "Menu\nOK\nERROR\nthe end"
+
+
+async def test_a_text_that_lost_its_end_costs_one_answer_and_no_more(make: Make) -> None:
+    from hardware.at import commands
+    from hardware.errors import AtTimeout
+
+    it = make()
+    it.notice('+CUSD: 0,"its end is lo')
+    with pytest.raises(AtTimeout):
+        await it.channel.command(commands.signal())
+    assert (await it.channel.command(commands.signal())).value("+CSQ") == "20,99"
+    assert (await it.send()).outcome is SendOutcome.SENT
+    assert [name for name, _ in it.listener.events] == ["ussd_received"]
+
+
+@pytest.mark.parametrize("cut", [whole, byte_by_byte])
+async def test_a_line_of_a_menu_is_no_prompt(make: Make, cut: Callable[[bytes], Iterator[bytes]]) -> None:
+    it = make()
+    it.modem.cut = cut
+    text = b'\r\n+CUSD: 1,"Menu\r\n> 1 Balance\r\n>\r\nend",15\r\n'
+    it.modem.answers["AT+CMGS"] = lambda: (it.modem.say(text), it.modem.say_later(3.0, PROMPT))[0]
+    send = asyncio.create_task(it.send())
+    await asyncio.sleep(2)
+    assert it.modem.pdus == [], "the modem has not prompted yet"
+    it.modem.at_prompt = True
+    assert (await send).outcome is SendOutcome.SENT
+    assert it.modem.pdus == [PART.pdus[0]]
+    assert it.listener.events == [("ussd_received", {"text": "Menu\n> 1 Balance\n>\nend"})]
+    await settled(it)
 
 
 async def test_a_code_waits_for_the_result_of_a_send(make: Make) -> None:
