@@ -12,6 +12,7 @@ from hardware.pdu import PduError, SubmitRequest, encode
 from hardware.types import SendOutcome
 from sms_bridge.core import sending
 from sms_bridge.core.clock import Clock, SystemClock
+from sms_bridge.core.commit import Commit
 from sms_bridge.core.errors import StoreError
 from sms_bridge.core.model import ClaimantView, Finished, Job, JobPart, Order, StatusError
 from sms_bridge.core.ports import Journal, Reader, Transaction
@@ -23,6 +24,7 @@ from sms_bridge.core.states import Stage
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 LOAD_RETRY = 1.0  # seconds until a failed read of the journal is tried again
 AFTER_RESTART = 60.0  # seconds that a modem which refused an order leaves it to others after a restart
@@ -99,17 +101,28 @@ class Dispatcher:
                 self._jobs[job] = NONE_BEGUN
                 return job
 
-    async def begin(self, job: Job, index: int, finished: Finished | None = None) -> bool:
+    def begin(self, job: Job, index: int, finished: Finished | None = None) -> Commit[bool]:
         """Commit the outcome of the part before (of this job or another) and that part `index` is being sent.
 
         False: this part must not be written and the job is over; `finished` is committed all the same.
         StoreError: nothing was committed, neither may the part be written.
         """
-        return await asyncio.shield(self._spawn(self._begin(job, index, finished)))
+        if job not in self._jobs:
+            return Commit.of(False) if finished is None else self._record(finished, False)
+        record = self._recording(finished) if finished is not None else None
+        begin = self._beginning(job, index)
 
-    async def finish(self, finished: Finished) -> None:
+        def committed(came: tuple[Verdict | None, Begun]) -> bool:
+            verdict, begun = came
+            if finished is not None:
+                self._apply(finished.job, verdict, stays=finished.job is job)
+            return self._begun(job, index, begun)
+
+        return self._journal.commit(lambda tx: (record(tx) if record else None, begin(tx)), committed)
+
+    def finish(self, finished: Finished) -> Commit[None]:
         """Commit an outcome alone. StoreError: not committed; offer it again."""
-        await asyncio.shield(self._spawn(self._finish(finished)))
+        return self._record(finished, None)
 
     def release(self, job: Job) -> None:
         """Nothing of this job was written here: its order goes back, or its rest waits for its SIM."""
@@ -147,31 +160,26 @@ class Dispatcher:
             if entry is not None and not entry.claimed:
                 self._queue.drop(seq)
 
-    async def _begin(self, job: Job, index: int, finished: Finished | None) -> bool:
+    def _begun(self, job: Job, index: int, begun: Begun) -> bool:
+        """Bring memory to where the journal is: whether part `index` may be written."""
         if job not in self._jobs:
-            if finished is not None:
-                await self._finish(finished)
             return False
-        record = self._recording(finished) if finished is not None else None
-        begin = self._beginning(job, index)
-        verdict, begun = await self._journal.write(lambda tx: (record(tx) if record else None, begin(tx)))
-        if finished is not None:
-            self._apply(finished.job, verdict, stays=finished.job is job)
-        if begun.order is not None and job in self._jobs:
-            self._jobs[job] = index
-            job.order = begun.order
-            entry = self._queue.entries.get(begun.order.seq)
-            if entry is not None:
-                entry.order = begun.order
-            return True
-        if job in self._jobs:
+        if begun.order is None:
             self._apply(job, begun.verdict)
-        return False
+            return False
+        self._jobs[job] = index
+        job.order = begun.order
+        entry = self._queue.entries.get(begun.order.seq)
+        if entry is not None:
+            entry.order = begun.order
+        return True
 
-    async def _finish(self, finished: Finished) -> None:
-        record = self._recording(finished)
-        verdict = await self._journal.write(record)
-        self._apply(finished.job, verdict, stays=finished.result.outcome is not SendOutcome.NOT_SENT)
+    def _record(self, finished: Finished, result: R) -> Commit[R]:
+        def committed(verdict: Verdict | None) -> R:
+            self._apply(finished.job, verdict, stays=finished.result.outcome is not SendOutcome.NOT_SENT)
+            return result
+
+        return self._journal.commit(self._recording(finished), committed)
 
     def _beginning(self, job: Job, index: int) -> Callable[[Transaction], Begun]:
         return partial(

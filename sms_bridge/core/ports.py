@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
+from sms_bridge.core.commit import Commit
 from sms_bridge.core.model import (
     Attempt,
     InboundPart,
@@ -16,6 +17,7 @@ from sms_bridge.core.model import (
 )
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Reader(Protocol):
@@ -142,6 +144,9 @@ class Journal(Protocol):
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a transaction; returns after the commit. StoreError: nothing happened."""
+
+    def commit(self, work: Callable[[Transaction], T], then: Callable[[T], R]) -> Commit[R]:
+        """As `write`, but begun at once and finished whoever waits; `then` makes the result of it, on the loop."""
 
     async def read(self, work: Callable[[Reader], T]) -> T:
         """Run `work` on a read-only view, beside the writer."""

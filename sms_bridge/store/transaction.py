@@ -19,6 +19,7 @@ from sms_bridge.core.model import (
 )
 from sms_bridge.core.ports import PurgeCutoffs
 from sms_bridge.store import rows
+from sms_bridge.store.recent import RecentRows
 
 # A broker delivers again what we had not acknowledged, a few hundred orders at most (`mqtt.intake.HIGH`). An older key
 # could only mistake a packet id that is used anew for an old delivery, and swallow an order.
@@ -96,6 +97,7 @@ class SqlTransaction(SqlReader):
         self._purged_to = 0
         self._committed = {table: self._highest(table) for table in NUMBERED}
         self._last = dict(self._committed)
+        self._recent = RecentRows()
 
     def started(self) -> None:
         """A BEGIN has succeeded."""
@@ -106,6 +108,28 @@ class SqlTransaction(SqlReader):
     def committed(self) -> None:
         """A COMMIT has succeeded."""
         self._committed = self._last
+
+    def rolled_back(self) -> None:
+        """Nothing of this transaction was kept, nor may be remembered."""
+        self._recent.clear()
+
+    def order(self, seq: int) -> Order | None:
+        values = self._recent.order(seq)
+        if values is not None:
+            return rows.order_from(values)
+        found = super().order(seq)
+        if found is not None:
+            self._recent.keep_order(seq, rows.order_values(found, seq))
+        return found
+
+    def attempts(self, order_seq: int, generation: int | None = None) -> list[Attempt]:
+        values = self._recent.attempts(order_seq)
+        if values is None:
+            found = super().attempts(order_seq)
+            self._recent.keep_attempts(order_seq, [rows.attempt_values(attempt) for attempt in found])
+        else:
+            found = [rows.attempt_from(row) for row in values]
+        return found if generation is None else [a for a in found if a.generation == generation]
 
     def flush(self) -> None:
         """Write what was emitted since the last flush."""
@@ -131,11 +155,14 @@ class SqlTransaction(SqlReader):
             seq += 1
             order.seq = seq
             values.append(rows.order_values(order, seq))
+            self._recent.keep_order(seq, values[-1])
+            self._recent.keep_attempts(seq, [])
         self._db.executemany(rows.ORDER_INSERT, values)
         self._last["orders"] = seq
 
     def save_order(self, order: Order) -> None:
         self._db.execute(rows.ORDER_UPDATE, rows.order_changes(order))
+        self._recent.keep_order(order.seq, rows.order_values(order, order.seq))
 
     def id_of_delivery(self, key: str) -> str | None:
         sql = (
@@ -169,10 +196,13 @@ class SqlTransaction(SqlReader):
         return [rows.order_from(row) for row in self._db.execute(sql)]
 
     def add_attempt(self, attempt: Attempt) -> None:
-        self._db.execute(rows.ATTEMPT_INSERT, rows.attempt_values(attempt))
+        values = rows.attempt_values(attempt)
+        self._db.execute(rows.ATTEMPT_INSERT, values)
+        self._recent.keep_attempt(attempt.order_seq, values)
 
     def save_attempt(self, attempt: Attempt) -> None:
         self._db.execute(rows.ATTEMPT_UPDATE, rows.attempt_changes(attempt))
+        self._recent.keep_attempt(attempt.order_seq, rows.attempt_values(attempt))
 
     def attempts_by_mr(self, sim: str, mr: int) -> list[Attempt]:
         sql = f"SELECT {rows.ATTEMPT_COLUMNS} FROM attempts WHERE sim = ? AND mr = ? ORDER BY began_at DESC LIMIT 50"
@@ -274,6 +304,7 @@ class SqlTransaction(SqlReader):
         self._keep_highest("outbox")
 
     def purge(self, cutoffs: PurgeCutoffs, limit: int) -> int:
+        self._recent.clear()
         gone = self._purge_orders(cutoffs.orders, limit)
         old = (
             "DELETE FROM inbound WHERE seq IN (SELECT seq FROM (SELECT seq, received_at FROM inbound "
