@@ -1,4 +1,4 @@
-"""What the writer wrote or read last, so that a send needs no query: each lets go of the interpreter, and waits for it."""
+"""What the writer wrote or read last: each query that a send need not make is a wait for the interpreter less."""
 
 from __future__ import annotations
 
