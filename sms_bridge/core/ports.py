@@ -44,6 +44,18 @@ class Reader(Protocol):
     def inbox(self, limit: int, before: int | None = None) -> list[InboundSet]:
         """Received messages, newest first."""
 
+    def usage(self) -> list[tuple[str, str, int]]:
+        """(SIM, local day as YYYY-MM-DD, parts) of the last two months."""
+
+    def recipients(self) -> list[tuple[str, str, str]]:
+        """(SIM, number, the last local day it was written to) of the last two months."""
+
+    def parts_of_late(self, since: int) -> list[tuple[str, str, int]]:
+        """(SIM, number, UTC ms) of the parts that were begun after `since`, among the latest orders."""
+
+    def conversations(self) -> list[tuple[str, str, int]]:
+        """(number, SIM, UTC ms), oldest first."""
+
 
 class Transaction(Reader, Protocol):
     """All or nothing. May be rolled back and run again: work must have no effect but through this."""
@@ -120,6 +132,15 @@ class Transaction(Reader, Protocol):
     def emit(self, kind: str, payload: str) -> None:
         """Put one message into the outbox, after those that are there."""
 
+    def save_usage(self, rows: Sequence[tuple[str, str, int]]) -> None:
+        """As `usage` gives them back."""
+
+    def save_recipients(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        """As `recipients` gives them back."""
+
+    def save_conversations(self, rows: Sequence[tuple[str, str, int]]) -> None:
+        """As `conversations` gives them back."""
+
     def purge(self, cutoffs: PurgeCutoffs, limit: int) -> int:
         """Delete at most about `limit` rows that are older; returns how many went."""
 
@@ -137,6 +158,8 @@ class PurgeCutoffs(Protocol):
     def orphans(self) -> int: ...
     @property
     def outbox(self) -> int: ...
+    @property
+    def counters(self) -> int: ...
 
 
 class Journal(Protocol):

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from sms_bridge.core.conversations import MOST
 from sms_bridge.core.model import (
     Attempt,
     InboundPart,
@@ -25,6 +26,7 @@ from sms_bridge.store.recent import RecentRows
 # could only mistake a packet id that is used anew for an old delivery, and swallow an order.
 KEEP_DELIVERY_KEYS = 2_000
 NUMBERED = ("orders", "outbox")  # tables whose numbers never come twice
+LATE_ORDERS = 20_000  # among which the parts of the last day are looked for at a start
 KEEP_FREE = 64  # pages kept for what comes next, so that the file does not breathe
 LATEST_PARTS = 500  # PDUs that are compared whatever the clock says: it may jump by years after a boot
 
@@ -84,6 +86,23 @@ class SqlReader:
     def outbox_after(self, seq: int, limit: int) -> list[OutboxRow]:
         sql = "SELECT seq, kind, payload FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?"
         return [OutboxRow(*row) for row in self._db.execute(sql, (seq, limit))]
+
+    def usage(self) -> list[tuple[str, str, int]]:
+        return list(self._db.execute("SELECT sim, day, parts FROM sim_usage"))
+
+    def recipients(self) -> list[tuple[str, str, str]]:
+        return list(self._db.execute("SELECT sim, number, day FROM sim_recipients"))
+
+    def parts_of_late(self, since: int) -> list[tuple[str, str, int]]:
+        sql = (
+            "SELECT sim, recipient, began_at FROM attempts WHERE began_at > ? "
+            "AND order_seq > (SELECT coalesce(max(seq), 0) FROM orders) - ? ORDER BY began_at"
+        )
+        return list(self._db.execute(sql, (since, LATE_ORDERS)))
+
+    def conversations(self) -> list[tuple[str, str, int]]:
+        sql = "SELECT number, sim, at FROM (SELECT * FROM conversations ORDER BY at DESC LIMIT ?) ORDER BY at"
+        return list(self._db.execute(sql, (MOST,)))
 
 
 class SqlTransaction(SqlReader):
@@ -303,6 +322,27 @@ class SqlTransaction(SqlReader):
         self._db.executemany("DELETE FROM outbox WHERE seq BETWEEN ? AND ?", _runs(seqs))
         self._keep_highest("outbox")
 
+    def save_usage(self, rows: Sequence[tuple[str, str, int]]) -> None:
+        self._db.executemany(
+            "INSERT INTO sim_usage (sim, day, parts) VALUES (?, ?, ?) "
+            "ON CONFLICT (sim, day) DO UPDATE SET parts = excluded.parts",
+            rows,
+        )
+
+    def save_recipients(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        self._db.executemany(
+            "INSERT INTO sim_recipients (sim, number, day) VALUES (?, ?, ?) "
+            "ON CONFLICT (sim, number) DO UPDATE SET day = excluded.day",
+            rows,
+        )
+
+    def save_conversations(self, rows: Sequence[tuple[str, str, int]]) -> None:
+        self._db.executemany(
+            "INSERT INTO conversations (number, sim, at) VALUES (?, ?, ?) "
+            "ON CONFLICT (number) DO UPDATE SET sim = excluded.sim, at = excluded.at",
+            rows,
+        )
+
     def purge(self, cutoffs: PurgeCutoffs, limit: int) -> int:
         self._recent.clear()
         gone = self._purge_orders(cutoffs.orders, limit)
@@ -319,6 +359,16 @@ class SqlTransaction(SqlReader):
         times = (cutoffs.inbound, cutoffs.quarantine, cutoffs.orphans, cutoffs.outbox)
         for sql, cutoff in zip(old, times, strict=True):
             gone += max(0, self._db.execute(sql, (cutoff, limit)).rowcount)
+        for sql in (
+            "DELETE FROM sim_usage WHERE day < date(?1 / 1000, 'unixepoch')",
+            "DELETE FROM sim_recipients WHERE day < date(?1 / 1000, 'unixepoch')",
+        ):
+            self._db.execute(sql, (cutoffs.counters,))
+        self._db.execute(
+            "DELETE FROM conversations WHERE number IN (SELECT number FROM conversations ORDER BY at DESC "
+            "LIMIT ? OFFSET ?)",
+            (limit, MOST),
+        )
         latest = self._last["orders"] - KEEP_DELIVERY_KEYS
         self._db.execute(
             "DELETE FROM delivery_keys WHERE order_seq IN (SELECT order_seq FROM delivery_keys "

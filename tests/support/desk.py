@@ -140,7 +140,8 @@ async def open_desk(
 ) -> AsyncIterator[Desk]:
     clock = clock or ManualClock()
     journal = await Journal.open(directory, clock=clock)
-    dispatcher = Dispatcher(journal, settings, clock)
+    limits = {"limits_of": wiring.pop("limits_of")} if "limits_of" in wiring else {}
+    dispatcher = Dispatcher(journal, settings, clock, **limits)
     service = Service(journal, dispatcher, settings, clock, **wiring)
     desk = Desk(journal, dispatcher, service, clock)
     journal.on_outbox(desk.rows.extend)
