@@ -93,13 +93,15 @@ class Ussd:
         self._alone = False  # this family loses messages while a USSD is under way
         self._idle_at = 0.0
         self._closed_at = -math.inf
-        self._owed_until = 0.0  # the network was silent, and may answer the last code late
+        self._owed_until = 0.0  # the network has not answered the last code, and may do so late
+        self._untouched = True  # whoever had this modem before may have left a session open
 
     def begin(self, profile: Profile) -> None:
         """The modem was set up (anew): it knows of no session."""
         self.forget("the modem was set up again")
         self._dialect = Dialect(packs=profile.ussd == "packed")
         self._charset_known = False
+        self._untouched = True
         self._alone = profile.ussd_alone
 
     def forget(self, reason: str) -> None:
@@ -213,8 +215,8 @@ class Ussd:
         try:
             command = await self._written(text)
             async with self._channel.turn() as turn:
+                await self._close_in(turn)
                 if not answer.done():  # else it was given up while it waited for its turn
-                    await self._close_in(turn)
                     if reply and self.state is not UssdState.OPEN:
                         raise UssdError("the USSD menu is no longer open", hint="begin with its code")
                     await self._send(turn, command)
@@ -223,9 +225,10 @@ class Ussd:
             return self._understood(await self._wait(answer))
         finally:
             self._answer = None
-            if not answer.cancel() and not answer.cancelled():
-                answer.exception()  # taken note of, should nobody have come to wait for it
+            answered = not answer.cancel() and answer.exception() is None
             if self.state is UssdState.ASKED:
+                if not answered:
+                    self._owed_until = self._loop.time() + timeouts.USSD_LATE
                 self._move(UssdState.CLOSING)
 
     async def _written(self, text: str) -> Command:
@@ -244,6 +247,8 @@ class Ussd:
         try:
             await turn.command(command)
         except AtCommandError as error:
+            if self.state is UssdState.ASKED:
+                self._move(UssdState.CLOSING)  # the network has not heard of it
             raise UssdError(f"the modem refused the USSD: {error.text}", hint="is it registered?") from error
         except AtTimeout as error:
             raise UssdError("the modem did not take the USSD", hint=error.hint) from error
@@ -253,7 +258,6 @@ class Ussd:
             async with asyncio.timeout(self._answer_timeout):
                 return await asyncio.shield(answer)
         except TimeoutError:
-            self._owed_until = self._loop.time() + timeouts.USSD_LATE
             raise UssdError(
                 f"the network did not answer the USSD within {self._answer_timeout:.0f} s",
                 hint="check the code and the signal",
@@ -293,8 +297,9 @@ class Ussd:
                 await self._close_in(turn)
 
     async def _close_in(self, turn: Turn) -> None:
-        if self.state is not UssdState.CLOSING:
+        if self.state is not UssdState.CLOSING and not self._untouched:
             return
+        self._untouched = False
         self._closed_at = self._loop.time()
         try:
             await turn.command(commands.ussd_cancel())

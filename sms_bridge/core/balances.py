@@ -197,12 +197,13 @@ class Balances:
 
     async def _ask_by_ussd(self, status: ModemStatus, plan: BalancePlan) -> Balance:
         assert plan.ussd is not None
+        sim = _sim(status)
         text = await self._ask(status.name, plan.ussd, plan.replies)
         found = await self._read(plan, text or "")
         if found is None:
             # The text stands in the hint alone: what is logged has none.
             raise BalanceError("the pattern does not fit the answer", hint=f"the answer was: {text}")
-        return await self._record(status, plan, found)
+        return await self._record(sim, status, plan, found)
 
     async def _ask_by_sms(self, status: ModemStatus, plan: BalancePlan) -> str:
         """The id of the order; counted before it is made, so that no crash spends more than the budget."""
@@ -247,10 +248,11 @@ class Balances:
 
     async def _take(self, status: ModemStatus, plan: BalancePlan, text: str) -> None:
         """What came by itself: it may be the answer, or anything else from the same sender."""
+        sim = _sim(status)
         try:
             found = await self._read(plan, text)
             if found is not None:
-                await self._record(status, plan, found)
+                await self._record(sim, status, plan, found)
         except CoreError as error:
             log.warning("%s: an answer about the balance was not used: %s", status.name, error)
 
@@ -258,7 +260,9 @@ class Balances:
         groups = await patterns.find(plan.pattern, text)
         return reading(groups, currency=plan.currency, month_first=plan.month_first) if groups is not None else None
 
-    async def _record(self, status: ModemStatus, plan: BalancePlan, found: Reading) -> Balance:
+    async def _record(self, sim: str, status: ModemStatus, plan: BalancePlan, found: Reading) -> Balance:
+        if _sim(status) != sim:
+            raise BalanceError("the SIM was changed meanwhile")
         now = self._clock.now()
 
         def change(row: Balance) -> Balance:

@@ -12,6 +12,7 @@ from hardware.emulator import names
 from hardware.emulator.ussd import Page
 from hardware.errors import ModemError
 from hardware.modem import UssdAnswer, UssdError
+from hardware.modem import profile as profiles
 from hardware.types import SendOutcome
 from tests.support.modem_rig import Rig, rig
 
@@ -56,7 +57,7 @@ async def test_a_message_never_waits_for_a_ussd(personality: str, tmp_path: Path
     async with rig(tmp_path, personality) as it:
         await it.ready()
         with_pages(it)
-        alone = personality in ("sim800l", "sim7600")
+        alone = profiles.find(it.modem.status.manufacturer, it.modem.status.model).ussd_alone
         asking = asyncio.create_task(it.modem.ussd("*150#"))
         await it.until(lambda: it.emulator.modems[0].ussd_service.under_way)
         began = time.monotonic()

@@ -64,7 +64,9 @@ class Bench:
 
     @property
     def written(self) -> list[str]:
-        return [line for line in self.modem.commands if line != "AT+CSCS?"]
+        """Without what precedes the first code of a connection: the character set, the end of an older session."""
+        lines = [line for line in self.modem.commands if line != "AT+CSCS?"]
+        return lines[1:] if lines[:1] == ["AT+CUSD=2"] and len(lines) > 1 else lines
 
     async def close(self) -> None:
         self.runner.cancel()
@@ -121,6 +123,15 @@ async def test_an_answer_that_comes_before_the_ok(make: Make) -> None:
     it = make()
     it.modem.answers['AT+CUSD=1,"*100#",15'] = b'\r\n+CUSD: 0,"quick",15\r\n' + OK
     assert (await it.ussd.ask("*100#")).text == "quick"
+
+
+async def test_a_session_that_an_earlier_connection_left_open_is_closed_first(make: Make) -> None:
+    it = make()
+    it.says("*100#", '+CUSD: 0,"Balance",15')
+    await it.ussd.ask("*100#")
+    await settled(it)
+    await it.ussd.ask("*100#")
+    assert it.modem.commands == ["AT+CSCS?", "AT+CUSD=2", *(['AT+CUSD=1,"*100#",15', "AT+CUSD=2"] * 2)][:-1]
 
 
 async def test_a_menu_of_several_lines_and_levels(make: Make) -> None:
@@ -189,6 +200,8 @@ async def test_what_the_modem_refuses_is_a_sentence(make: Make, final: bytes, wo
     error, _ = await took(it.ussd.ask("*100#"))
     assert words.lower() in str(error).lower()
     await settled(it)
+    it.says("*100#", '+CUSD: 0,"Balance",15')
+    assert (await it.ussd.ask("*100#")).text == "Balance", "nothing is owed"
 
 
 async def test_silence_is_a_sentence_and_its_late_answer_nobody_elses(make: Make) -> None:
@@ -291,6 +304,9 @@ async def test_cancelling_a_menu_and_a_wait(make: Make) -> None:
         await wait
     await settled(it)
     assert it.written[-2:] == ['AT+CUSD=1,"*100#",15', "AT+CUSD=2"]
+    it.notice('+CUSD: 0,"the answer to what was cancelled",15')
+    with pytest.raises(UssdError, match="late answer"):
+        await it.ussd.ask("*100#")
 
 
 async def test_a_caller_that_is_cancelled_leaves_no_session_open(make: Make) -> None:
@@ -441,8 +457,8 @@ async def test_a_restart_ends_the_wait(make: Make, profile: Profile) -> None:
     it.ussd.forget("the modem restarted (RDY)")
     with pytest.raises(UssdError, match="the modem restarted"):
         await wait
-    assert it.ussd.state is UssdState.IDLE
-    assert not it.ussd._busy.locked()
+    it.says("*101#", '+CUSD: 0,"Balance",15')
+    assert (await it.ussd.ask("*101#")).text == "Balance", "it owes nothing any more"
 
 
 async def test_a_lost_port_ends_the_wait(make: Make) -> None:

@@ -265,6 +265,16 @@ async def test_a_partial_answer_in_many_parts_is_read_when_it_is_whole(tmp_path:
         assert it.balance["amount"] == 777
 
 
+async def test_an_answer_is_never_another_sims(tmp_path: Path) -> None:
+    async with house(tmp_path, BY_CODE) as it:
+        asking = asyncio.create_task(it.keeper.check("stick"))
+        await asyncio.sleep(0)
+        it.status.iccid = "8936200000000000267"
+        with pytest.raises(BalanceError, match="the SIM was changed"):
+            await asking
+        assert it.balance["amount"] is None
+
+
 async def test_menus_are_gone_through(tmp_path: Path) -> None:
     async with house(tmp_path, replace(BY_CODE, replies=("1", "2"))) as it:
         await it.keeper.check("stick")
