@@ -20,6 +20,7 @@ from sms_bridge.core.settings import CoreSettings
 from sms_bridge.core.states import RANK, OnUnknown, OrderState
 from sms_bridge.core.submission import prepare
 from tests.support.desk import ANNA, FAST, OTHER, STICK, open_desk, refused, sent, unknown
+from tests.support.examples import examples
 
 LONG = "x" * 400  # three parts
 
@@ -597,7 +598,9 @@ outcomes = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(60, nightly=5_000), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     orders=st.lists(
         st.tuples(st.sampled_from(["x", LONG]), st.sampled_from(list(OnUnknown)), st.integers(-2, 2)),

@@ -17,6 +17,7 @@ from hardware.types import ReceivedPdu
 from sms_bridge.core.reassembly import place, usable
 from sms_bridge.core.settings import CoreSettings
 from tests.support.desk import ANNA, OTHER, START, STICK, ManualClock, open_desk
+from tests.support.examples import examples
 
 BOB = "+36209999999"
 TEXT = "árvíztűrő tükörfúrógép 👍 " * 12  # five parts in UCS2
@@ -161,7 +162,9 @@ async def test_the_more_messages_flag_does_not_make_another_message(desk):
 
 
 @pytest.mark.parametrize("bits", [8, 16])
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(25, nightly=2_000), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_parts_in_any_order_with_repeats_and_restarts_give_the_whole_once(tmp_path_factory, bits, data):
     import asyncio
