@@ -207,7 +207,7 @@ async def test_the_log_is_published_with_numbers_masked_and_never_floods(
         mqtt.attach_log(logger)
         logger.warning("cannot reach %s", "+36 30 123 4567")
         found = await peer.wait("sms/bridge/logging")
-        assert found == {"level": "warning", "message": "cannot reach +36 3…67", "namespace": logger.name}
+        assert found == {"level": "warning", "message": "cannot reach +36…67", "namespace": logger.name}
         for number in range(5000):
             logger.info("flood %d", number)
         await asyncio.sleep(0.3)
