@@ -265,6 +265,14 @@ class InboundSet:
     payload: str  # the JSON text that was published last
 
 
+@dataclass(frozen=True, slots=True)
+class InboxPage:
+    """Received messages as JSON texts, newest first; `next` is the `before` of the page behind, None at the end."""
+
+    messages: list[str]
+    next: int | None
+
+
 @dataclass(slots=True)
 class InboundPart:
     """One received PDU, as it came."""

@@ -18,6 +18,7 @@ from sms_bridge.core.events import event_json, rejection_event, status_json
 from sms_bridge.core.model import (
     Accepted,
     Attempt,
+    InboxPage,
     Order,
     OutboxKind,
     Rejected,
@@ -148,12 +149,15 @@ class Service:
         """The modems' `InboundSink`."""
         await self.receive(batch)
 
-    async def cancel(self, id: str) -> list[dict[str, Any]]:
-        """Cancel what has not been begun of this id; the statuses after that. Empty: no such id."""
+    async def cancel(self, id: str) -> tuple[list[dict[str, Any]], int]:
+        """Cancel what has not been begun of this id; the statuses after that, and how many orders this ended.
+
+        No statuses: no such id.
+        """
         now = self._clock.now()
         orders, cancelled = await self._journal.write(lambda tx: _cancel(tx, id, now))
         self._dispatcher.forget(cancelled)
-        return [_status_dict(order) for order in orders]
+        return [_status_dict(order) for order in orders], len(cancelled)
 
     async def resend(self, id: str) -> int:
         """A person decides that orders of unknown fate be sent once more; returns how many will be."""
@@ -167,9 +171,11 @@ class Service:
         """The statuses of all orders of this id, with every attempt. Empty: no such id."""
         return await self._journal.read(lambda reader: _details(reader, id))
 
-    async def inbox(self, limit: int = 50, before: int | None = None) -> list[str]:
-        """Received messages as JSON texts, newest first."""
-        return await self._journal.read(lambda reader: [s.payload for s in reader.inbox(limit, before)])
+    async def inbox(self, limit: int = 50, before: int | None = None) -> InboxPage:
+        """Received messages, newest first; `before` is what the page before named as its `next`."""
+        found = await self._journal.read(lambda reader: reader.inbox(limit + 1, before))
+        page = found[:limit]
+        return InboxPage([each.payload for each in page], page[-1].seq if len(found) > limit else None)
 
     async def event(self, name: str, **data: Any) -> None:
         """Put a line for `sms/bridge/event` into the outbox, durably."""

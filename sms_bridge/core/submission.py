@@ -186,7 +186,10 @@ def _transaction(request: SendRequest) -> str:
     except (ValueError, TypeError, RecursionError) as error:
         raise _Refused(BAD_TRANSACTION, "`transaction` is no JSON value") from error
     if len(text) > MAX_TRANSACTION:
-        raise _Refused(BAD_TRANSACTION, f"`transaction` has at most {MAX_TRANSACTION} characters of JSON")
+        raise _Refused(
+            BAD_TRANSACTION,
+            f"`transaction` has at most {MAX_TRANSACTION} characters of JSON: it is echoed in each status",
+        )
     return text
 
 

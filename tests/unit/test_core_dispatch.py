@@ -456,11 +456,14 @@ async def test_a_persons_second_try_that_fails_leaves_it_unknown(desk):
 async def test_cancel_stops_what_was_not_begun(desk):
     await desk.order("a", to=(ANNA, "+36209999999"))
     await desk.send(sent())
-    statuses = await desk.told(desk.service.cancel("a"))
+    statuses, cancelled = await desk.told(desk.service.cancel("a"))
     assert sorted(s["state"] for s in statuses) == ["cancelled", "sent"]
+    assert cancelled == 1
     assert desk.statuses("a")[-1]["state"] == "cancelled"
     await idle(desk)
-    assert await desk.service.cancel("nobody") == []
+    again, cancelled = await desk.service.cancel("a")
+    assert (sorted(s["state"] for s in again), cancelled) == (["cancelled", "sent"], 0)
+    assert await desk.service.cancel("nobody") == ([], 0)
 
 
 async def test_cancel_reaches_an_order_that_a_modem_has_claimed(desk):

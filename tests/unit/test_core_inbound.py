@@ -97,11 +97,11 @@ async def test_what_came_before_the_machine_learnt_the_time_is_not_purged_as_old
         await desk.order("later")  # what is lazy rides with another commit, or goes alone after a second
         await asyncio.sleep(1.2)
         assert [row.kind for row in await desk.journal.outbox_after(0, 10)] == ["in", "status"]
-        assert len(await desk.service.inbox()) == 1
+        assert len((await desk.service.inbox()).messages) == 1
         desk.clock.forward(31 * 86_400)
         await desk.tick()
         await asyncio.sleep(1.2)
-        assert await desk.service.inbox() == []
+        assert (await desk.service.inbox()).messages == []
 
 
 async def test_a_clock_that_jumps_by_years_does_not_double(tmp_path):
@@ -329,4 +329,11 @@ async def test_the_inbox_lists_what_came_newest_first(desk):
     for n in range(3):
         await desk.receive(*deliver(f"message {n}"))
     await desk.receive(deliver("x" * 300, ref=3)[0])
-    assert [json.loads(text)["text"] for text in await desk.service.inbox(2)] == ["message 2", "message 1"]
+    first = await desk.service.inbox(2)
+    assert [json.loads(text)["text"] for text in first.messages] == ["message 2", "message 1"]
+    await desk.receive(*deliver("a newer one moves no page"))
+    second = await desk.service.inbox(2, first.next)
+    assert [json.loads(text)["text"] for text in second.messages] == ["message 0"]
+    assert second.next is None
+    everything = await desk.service.inbox(4)
+    assert (len(everything.messages), everything.next) == (4, None)
