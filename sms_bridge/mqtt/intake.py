@@ -78,7 +78,9 @@ class Intake:
         self._drop = drop
         self._respond = respond
         self._epoch_file = epoch_file
-        self._epoch = ""
+        self._epoch = ""  # the name of the broker's session
+        self._epoch_kept = False  # it stands in the file
+        self._epoch_due: bool | None = None  # a connection waits for its name; True: for a new one
         self._epoch_ready = asyncio.Event()
         self._epoch_task: asyncio.Task[None] | None = None
         self._queue: deque[_Item] = deque()
@@ -124,9 +126,9 @@ class Intake:
         """A connection stands: packet ids mean something within `session` only."""
         self._forget()
         self._epoch_ready.clear()
-        if self._epoch_task is not None:
-            self._epoch_task.cancel()
-        self._epoch_task = asyncio.create_task(self._open_epoch(new=not session.present), name="mqtt-epoch")
+        self._epoch_due = bool(self._epoch_due) or not session.present
+        if self._epoch_task is None or self._epoch_task.done():
+            self._epoch_task = asyncio.create_task(self._name_epochs(), name="mqtt-epoch")
 
     def link_down(self) -> None:
         """What is not committed yet will be sent again by the broker."""
@@ -325,13 +327,24 @@ class Intake:
             connection.read_once()
             self._breathe_later(connection)
 
-    async def _open_epoch(self, *, new: bool) -> None:
-        """Name the broker's session durably: packet ids repeat in another one."""
-        try:
-            self._epoch = await asyncio.get_running_loop().run_in_executor(None, _load_epoch, self._epoch_file, new)
-        except OSError as error:
-            log.error("cannot write %s: %s; repeated deliveries may not be recognised", self._epoch_file, error)
-            self._epoch = os.urandom(EPOCH_BYTES).hex()
+    async def _name_epochs(self) -> None:
+        """Name the broker's session durably: packet ids repeat in another one.
+
+        One after the other, however quickly connections follow each other: what a thread writes for an earlier one
+        must not end up in the file behind the name that is used.
+        """
+        while self._epoch_due is not None:
+            new, self._epoch_due = self._epoch_due, None
+            if new:
+                self._epoch, self._epoch_kept = _new_epoch(), False
+            if self._epoch_kept:
+                continue
+            try:
+                keep = asyncio.get_running_loop().run_in_executor(None, _keep_epoch, self._epoch_file, self._epoch)
+                self._epoch, self._epoch_kept = await keep, True
+            except OSError as error:
+                log.error("cannot write %s: %s; repeated deliveries may not be recognised", self._epoch_file, error)
+                self._epoch = self._epoch or _new_epoch()  # the next connection tries to write it again
         self._epoch_ready.set()
 
 
@@ -382,14 +395,16 @@ def _answer(answer: Accepted | Rejected | Rejection | None, work: SendRequest | 
     return json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _load_epoch(file: Path, new: bool) -> str:
-    """The name of the broker's session out of `file`, or a new one, durably written to it."""
-    if not new:
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            name = file.read_text("ascii").strip()
-            if len(name) == 2 * EPOCH_BYTES and name.isalnum():
-                return name
-    name = os.urandom(EPOCH_BYTES).hex()
+def _new_epoch() -> str:
+    return os.urandom(EPOCH_BYTES).hex()
+
+
+def _keep_epoch(file: Path, name: str) -> str:
+    """Write `name` durably to `file`; without one, the name that is there, or a new one."""
+    there = _read_epoch(file)
+    if there and name in ("", there):
+        return there
+    name = name or _new_epoch()
     file.parent.mkdir(parents=True, exist_ok=True)
     fresh = file.with_name(file.name + ".new")
     with fresh.open("w", encoding="ascii") as out:
@@ -403,3 +418,12 @@ def _load_epoch(file: Path, new: bool) -> str:
     finally:
         os.close(directory)
     return name
+
+
+def _read_epoch(file: Path) -> str:
+    """The name in `file`; empty when there is none."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        name = file.read_text("ascii").strip()
+        if len(name) == 2 * EPOCH_BYTES and name.isalnum():
+            return name
+    return ""
