@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from hardware.types import ReceivedPdu
-from sms_bridge.core import inbound, sending, submission
-from sms_bridge.core.clock import Clock, SystemClock, rfc3339
+from sms_bridge.core import inbound, retention, sending, submission, timekeeping
+from sms_bridge.core.clock import JUMP, SET_AFTER, STEP, Clock, SystemClock, rfc3339
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.errors import StoreError
 from sms_bridge.core.events import event_json, rejection_event, status_json
@@ -29,7 +28,7 @@ from sms_bridge.core.model import (
 from sms_bridge.core.moves import move, status_of
 from sms_bridge.core.numbers import ContactBook, DictContactBook
 from sms_bridge.core.ports import Journal, Reader, Transaction
-from sms_bridge.core.settings import DAY, CoreSettings
+from sms_bridge.core.settings import CoreSettings
 from sms_bridge.core.states import POSSIBLY_SENT, OrderState, Stage
 
 log = logging.getLogger(__name__)
@@ -38,17 +37,6 @@ TICK_LIMIT = 200  # rows that one tick works on; the next goes on
 RECHECK = 30.0  # seconds after which due times are looked up whatever is thought to be known
 PURGE_EVERY = 60.0  # seconds
 PURGE_LIMIT = 200  # rows of each table in one go
-
-
-@dataclass(frozen=True, slots=True)
-class Cutoffs:
-    """See `core.ports.PurgeCutoffs`."""
-
-    orders: int
-    inbound: int
-    quarantine: int
-    orphans: int
-    outbox: int
 
 
 class Service:
@@ -64,6 +52,7 @@ class Service:
         contacts: ContactBook | None = None,
         knows_modem: Callable[[str], bool] = lambda name: True,
         own_number: Callable[[str], str | None] = lambda modem: None,
+        clock_changed: Callable[[int], None] = lambda by: None,
     ) -> None:
         self._journal = journal
         self._dispatcher = dispatcher
@@ -74,15 +63,26 @@ class Service:
         )
         self._knows_modem = knows_modem
         self._own_number = own_number
+        self._clock_changed = clock_changed  # told by how many ms
         self._next_due = 0  # UTC ms; nothing falls due before
         self._checked = -RECHECK
         self._purged = 0.0
-        self._born = (self._clock.now(), self._clock.monotonic())
+        self._born = self._clock.monotonic()
+        self._ran = 0  # ms that the bridge had run in all, before this process
+
+    @property
+    def clock_is_set(self) -> bool:
+        """Whether the time can be right."""
+        return self._clock.now() >= SET_AFTER
 
     async def start(self) -> None:
         """Put in order what the last process left; before the first claim. StoreError: try again."""
-        now, settings = self._clock.now(), self._settings
-        orders = await self._journal.write(lambda tx: _recover(tx, now, settings))
+        reading, settings = timekeeping.Reading.of(self._clock), self._settings
+        followed, orders, self._ran = await self._journal.write(lambda tx: _recover(tx, reading, settings))
+        if followed.by:
+            log.warning("the clock has changed by %d s since the bridge ran last", followed.by // 1000)
+        if not self.clock_is_set:
+            log.warning("the clock is not set: it says %s", rfc3339(reading.now))
         if orders:
             log.warning("%d orders were being sent when the bridge ended", orders)
 
@@ -143,7 +143,7 @@ class Service:
                 raise
             except Exception as error:
                 reason = f"it could not be processed: {type(error).__name__}"
-                await self._journal.write(partial(inbound.quarantine, item=item, reason=reason, now=now))
+                await self._journal.write(partial(inbound.set_aside, item=item, reason=reason, now=now))
 
     async def store(self, batch: list[ReceivedPdu]) -> None:
         """The modems' `InboundSink`."""
@@ -184,6 +184,7 @@ class Service:
 
     async def tick(self) -> None:
         """Do what has fallen due; cheap when nothing has. Call it about once a second."""
+        await self._keep_time()
         monotonic, now = self._clock.monotonic(), self._clock.now()
         if now >= self._next_due or monotonic - self._checked >= RECHECK:
             await self._run_due(now)
@@ -191,6 +192,26 @@ class Service:
         if monotonic - self._purged >= PURGE_EVERY:
             self._purged = monotonic
             self._purge(now)
+
+    async def _keep_time(self) -> None:
+        """Follow the machine's clock: small corrections as they come, a jump together with all that it concerns."""
+        by = self._clock.astray()
+        self._clock.adopt(by)
+        if abs(by) < STEP:
+            return
+        # No step of the loop between the jump and its transaction: all that was stamped before it is moved by it.
+        reading, settings = timekeeping.Reading.of(self._clock), self._settings
+        try:
+            followed = await self._journal.write(lambda tx: timekeeping.follow(tx, reading, settings))
+        except BaseException:
+            self._clock.adopt(-by)  # it is tried again with the next tick, on the old time until then
+            raise
+        if abs(by) <= JUMP:
+            return
+        log.warning("the clock was changed by %d s, to %s", by // 1000, rfc3339(reading.now))
+        self._next_due = 0
+        self._dispatcher.redate(followed.deadlines)
+        self._clock_changed(by)
 
     async def _run_due(self, now: int) -> None:
         due = await self._journal.read(lambda reader: reader.next_due())
@@ -205,33 +226,15 @@ class Service:
         self._next_due = due if due is not None else 2**62
 
     def _purge(self, now: int) -> None:
-        s = self._settings
-        cutoffs = Cutoffs(
-            orders=self._cutoff(now, s.retention_days),
-            inbound=self._cutoff(now, s.retention_days),
-            quarantine=self._cutoff(now, s.quarantine_days),
-            orphans=self._cutoff(now, s.report_days),
-            outbox=self._cutoff(now, s.outbox_days),
-        )
+        settings = self._settings
+        ran = self._ran + int((self._clock.monotonic() - self._born) * 1000)
 
         def purge(tx: Transaction) -> None:
             # A full batch says that there is more: go on with the next commits, not in this one.
-            if tx.purge(cutoffs, PURGE_LIMIT) >= PURGE_LIMIT:
+            if retention.purge(tx, settings, ran, now, PURGE_LIMIT) >= PURGE_LIMIT:
                 self._purged = 0.0
 
         self._journal.later(purge)
-
-    def _cutoff(self, now: int, days: float) -> int:
-        """What is older may go, if it is by more than the word of a clock that has jumped.
-
-        A machine without a clock of its own boots months or decades behind, and what it took meanwhile is not old when
-        it learns the time: a jump counts only once the process itself has lived for `days`.
-        """
-        born, since = self._born
-        lived = self._clock.monotonic() - since
-        if lived < days * DAY:
-            now = min(now, born + int(lived * 1000))
-        return now - int(days * DAY * 1000)
 
     def _note_due(self, *times: int | None) -> None:
         for time in times:
@@ -245,11 +248,14 @@ def _store_one(
     return inbound.store(tx, [item], now, settings)
 
 
-def _recover(tx: Transaction, now: int, settings: CoreSettings) -> int:
-    orders = sending.recover(tx, now, settings)
+def _recover(
+    tx: Transaction, reading: timekeeping.Reading, settings: CoreSettings
+) -> tuple[timekeeping.Followed, int, int]:
+    followed = timekeeping.follow(tx, reading, settings)
+    orders = sending.recover(tx, reading.now, settings)
     if orders:
-        tx.emit(OutboxKind.EVENT, event_json("recovery", now, {"orders": orders}))
-    return orders
+        tx.emit(OutboxKind.EVENT, event_json("recovery", reading.now, {"orders": orders}))
+    return followed, orders, tx.ran()
 
 
 def _due(tx: Transaction, now: int) -> tuple[list[Order], list[int]]:
@@ -297,7 +303,9 @@ def _resend(tx: Transaction, id: str, now: int) -> list[Order]:
         order.resends = 0
         order.attempt += 1
         order.failures = 0
-        order.deadline = None if order.deadline is not None and order.deadline <= now else order.deadline
+        if order.deadline is not None and order.deadline <= now:
+            order.deadline = None
+            tx.drop_deadline(order.seq)
         order.stage = Stage.READY
         tx.save_order(order)
     return orders

@@ -11,7 +11,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -55,6 +54,7 @@ class _Item:
     work: SendRequest | Rejection | None  # None: nothing to commit, only to acknowledge
     then: Callable[[], None] | None = None  # run once it is acknowledged
     digest: str | None = None
+    expires: float | None = None  # loop time; no clock has a say in it
     response_topic: str | None = None
     correlation: bytes | None = None
 
@@ -165,7 +165,8 @@ class Intake:
             item.digest = hashlib.blake2b(message.topic + b"\0" + payload, digest_size=12).hexdigest()
         item.work.redelivered = message.dup
         if "MessageExpiryInterval" in properties:
-            _expire(item.work, properties["MessageExpiryInterval"])
+            lifetime = min(properties["MessageExpiryInterval"], MAX_EXPIRY)
+            item.expires = asyncio.get_running_loop().time() + lifetime
         return item
 
     def _work(self, parsed: Incoming, payload: bytes, retained: bool) -> SendRequest | Rejection | None:
@@ -219,6 +220,8 @@ class Intake:
         for item in batch:
             if item.digest is not None and isinstance(item.work, SendRequest):
                 item.work.delivery_key = f"{self._epoch}:{item.mid}:{item.digest}"
+            if item.expires is not None and isinstance(item.work, SendRequest):
+                item.work.expires_in = item.expires - asyncio.get_running_loop().time()
         rejections = [item.work for item in batch if isinstance(item.work, Rejection)]
         try:
             if rejections:
@@ -370,12 +373,6 @@ def _misaddressed(parsed: Incoming, payload: bytes) -> Rejection | None:
         return Rejection("invalid_field", text, id=key, transaction=transaction)
     log.warning("a message on a topic that is not ours was dropped; an old subscription of this client id?")
     return None
-
-
-def _expire(request: SendRequest, seconds: int) -> None:
-    deadline = datetime.now(UTC) + timedelta(seconds=min(seconds, MAX_EXPIRY))
-    if request.deadline is None or deadline < request.deadline:
-        request.deadline = deadline
 
 
 def _answer(answer: Accepted | Rejected | Rejection | None, work: SendRequest | Rejection | None) -> bytes:

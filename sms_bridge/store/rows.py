@@ -39,8 +39,8 @@ ATTEMPT_UPDATE = (
 SET_COLUMNS = "seq, id, scope, modem, sender, state, received_at, sent_at, total, have, ref, bits, partial_at, payload"
 SET_INSERT = f"INSERT INTO inbound ({SET_COLUMNS}) VALUES ({', '.join('?' * 14)})"
 SET_UPDATE = "UPDATE inbound SET state = ?, sent_at = ?, have = ?, partial_at = ?, payload = ? WHERE seq = ?"
-PART_COLUMNS = "seq, content_key, body_key, set_seq, number, raw, received_at, sent_at, storage, idx"
-PART_INSERT = f"INSERT INTO inbound_parts ({PART_COLUMNS}) VALUES ({', '.join('?' * 10)})"
+PART_COLUMNS = "seq, body_key, set_seq, number, raw, received_at, sent_at, storage, idx"
+PART_INSERT = f"INSERT INTO inbound_parts ({PART_COLUMNS}) VALUES ({', '.join('?' * 9)})"
 ORPHAN_COLUMNS = "seq, sim, mr, number, status, sent_at, received_at"
 
 

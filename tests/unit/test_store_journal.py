@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sms_bridge.core.errors import StoreError, StoreRefused
-from sms_bridge.core.service import Cutoffs
+from sms_bridge.core.model import Cutoffs
 from sms_bridge.store import Journal, checkpoint, migrate
 from sms_bridge.store import journal as journal_module
 from sms_bridge.store.connection import open_writer
@@ -26,6 +26,9 @@ async def journal(tmp_path):
     opened = await Journal.open(tmp_path)
     yield opened
     await opened.close()
+
+
+ALL = 2**62  # a number that no row has reached
 
 
 def emit(text):
@@ -256,22 +259,26 @@ async def test_an_older_journal_is_copied_and_brought_up_to_date(tmp_path, monke
     journal = await Journal.open(tmp_path)
     await journal.write(emit("old"))
     await journal.close()
-    files = [*migrate.schema_files(), (2, "-- more\nCREATE TABLE more (a TEXT) STRICT;\nDROP TABLE more;\n")]
+    before = migrate.latest_version()
+    files = [
+        *migrate.schema_files(),
+        (before + 1, "-- more\nCREATE TABLE more (a TEXT) STRICT;\nDROP TABLE more;\n"),
+    ]
     monkeypatch.setattr(migrate, "schema_files", lambda: files)
     for _ in range(2):
         journal = await Journal.open(tmp_path)
         assert await payloads(journal) == ["old"]
         await journal.close()
-    copy = tmp_path / f"{FILE_NAME}.v1"
+    copy = tmp_path / f"{FILE_NAME}.v{before}"
     with sqlite3.connect(copy) as other:
-        assert other.execute("PRAGMA user_version").fetchone() == (1,)
+        assert other.execute("PRAGMA user_version").fetchone() == (before,)
         assert other.execute("SELECT payload FROM outbox").fetchall() == [("old",)]
     other.close()
 
 
 async def test_a_migration_that_fails_changes_nothing(tmp_path, monkeypatch):
     await (await Journal.open(tmp_path)).close()
-    broken = [*migrate.schema_files(), (2, "CREATE TABLE more (a TEXT);\nCREATE TABLE orders (a TEXT);\n")]
+    broken = [*migrate.schema_files(), (99, "CREATE TABLE more (a TEXT);\nCREATE TABLE orders (a TEXT);\n")]
     monkeypatch.setattr(migrate, "schema_files", lambda: broken)
     with pytest.raises(StoreRefused, match="orders already exists"):
         await Journal.open(tmp_path)
@@ -362,7 +369,7 @@ async def test_old_rows_are_purged_in_small_steps_and_open_orders_stay(tmp_path)
         for _ in range(40):
             await desk.send(sent())
         future = desk.clock.now() + 1
-        cutoffs = Cutoffs(future, future, future, future, desk.clock.now() - 1)
+        cutoffs = Cutoffs(ALL, ALL, ALL, ALL, 0, ALL, ended_before=future)
         gone = [await desk.journal.write(lambda tx: tx.purge(cutoffs, 10)) for _ in range(12)]
         assert sum(gone) == 40
         assert max(gone) == 10
@@ -383,7 +390,7 @@ async def test_purging_gives_space_back(tmp_path):
         pages = "PRAGMA page_count"
         before = await desk.journal.read(lambda r: r._db.execute(pages).fetchone()[0])
         future = desk.clock.now() + 1
-        cutoffs = Cutoffs(future, future, future, future, future)
+        cutoffs = Cutoffs(ALL, ALL, ALL, ALL, ALL, ALL, ended_before=future)
         for _ in range(12):
             await desk.journal.write(lambda tx: tx.purge(cutoffs, 500))
         after = await desk.journal.read(lambda r: r._db.execute(pages).fetchone()[0])
@@ -419,7 +426,10 @@ async def test_the_queries_of_the_hot_path_use_their_indexes(journal):
             reader.attempts_by_mr("s", 1)
             reader.attempts_unknown("s")
             reader.orphans("s", 1)
-            reader.inbound_parts_like(b"", 0)
+            reader.contents([b""])
+            reader.avoided(1)
+            reader.queues()
+            reader.age_notes("orders")
             reader.open_sets("s", "n", 1, 2, 8)
             reader.set_parts(1)
             reader.sets_due(0, 10)
