@@ -208,6 +208,7 @@ class Job:
     modem: str
     sim: str
     parts: tuple[JobPart, ...]
+    began: float = 0.0  # loop time at which the last part was begun; 0: none was
 
     def after(self, finished: Finished | None) -> JobPart | None:
         """The part to send next on this modem; None: this job is over here."""
@@ -346,3 +347,4 @@ class Cutoffs:
     outbox: int
     contents: int  # and only those that are not among the latest of their SIM
     ended_before: int  # UTC ms
+    counted_before: int = 0  # UTC ms: of counters of SIMs

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
+from sms_bridge.core.commit import Commit
 from sms_bridge.core.model import (
     Attempt,
     ClockMark,
@@ -19,6 +20,7 @@ from sms_bridge.core.model import (
 )
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Reader(Protocol):
@@ -47,6 +49,18 @@ class Reader(Protocol):
 
     def avoided(self, order_seq: int) -> dict[str, int]:
         """The modems that leave this order to others, each with the time until when (UTC ms)."""
+
+    def usage(self) -> list[tuple[str, str, int]]:
+        """(SIM, local day as YYYY-MM-DD, parts) of the last two months."""
+
+    def recipients(self) -> list[tuple[str, str, str]]:
+        """(SIM, number, the last local day it was written to) of the last two months."""
+
+    def parts_of_late(self, since: int) -> list[tuple[str, str, int]]:
+        """(SIM, number, UTC ms) of the parts that were begun after `since`, among the latest orders."""
+
+    def conversations(self) -> list[tuple[str, str, int]]:
+        """(number, SIM, UTC ms), oldest first."""
 
     def queues(self) -> dict[str, int]:
         """Orders that wait for a modem or are in the hands of one, by lane."""
@@ -179,12 +193,24 @@ class Transaction(Reader, Upkeep, Protocol):
     def emit(self, kind: str, payload: str) -> None:
         """Put one message into the outbox, after those that are there."""
 
+    def save_usage(self, rows: Sequence[tuple[str, str, int]]) -> None:
+        """As `usage` gives them back."""
+
+    def save_recipients(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        """As `recipients` gives them back."""
+
+    def save_conversations(self, rows: Sequence[tuple[str, str, int]]) -> None:
+        """As `conversations` gives them back."""
+
 
 class Journal(Protocol):
     """The durable store, as seen from the event loop."""
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a transaction; returns after the commit. StoreError: nothing happened."""
+
+    def commit(self, work: Callable[[Transaction], T], then: Callable[[T], R]) -> Commit[R]:
+        """As `write`, but begun at once and finished whoever waits; `then` makes the result of it, on the loop."""
 
     async def read(self, work: Callable[[Reader], T]) -> T:
         """Run `work` on a read-only view, beside the writer."""

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from hardware.pdu import Deliver
 from hardware.types import ReceivedPdu
 from sms_bridge.core import inbound, retention, sending, submission, timekeeping
 from sms_bridge.core.clock import JUMP, SET_AFTER, STEP, Clock, SystemClock, rfc3339
 from sms_bridge.core.dispatcher import Dispatcher
-from sms_bridge.core.errors import StoreError
+from sms_bridge.core.errors import NumberError, StoreError
 from sms_bridge.core.events import event_json, rejection_event, status_json
 from sms_bridge.core.model import (
     Accepted,
@@ -26,7 +27,7 @@ from sms_bridge.core.model import (
     StatusError,
 )
 from sms_bridge.core.moves import move, status_of
-from sms_bridge.core.numbers import ContactBook, DictContactBook
+from sms_bridge.core.numbers import ContactBook, DictContactBook, expand
 from sms_bridge.core.ports import Journal, Reader, Transaction
 from sms_bridge.core.settings import CoreSettings
 from sms_bridge.core.states import POSSIBLY_SENT, OrderState, Stage
@@ -67,6 +68,7 @@ class Service:
         self._next_due = 0  # UTC ms; nothing falls due before
         self._checked = -RECHECK
         self._purged = 0.0
+        self._steady_since = self._clock.monotonic()  # or longer: the clock has not jumped since
         self._born = self._clock.monotonic()
         self._ran = 0  # ms that the bridge had run in all, before this process
 
@@ -85,6 +87,7 @@ class Service:
             log.warning("the clock is not set: it says %s", rfc3339(reading.now))
         if orders:
             log.warning("%d orders were being sent when the bridge ended", orders)
+        await self._journal.read(lambda reader: self._dispatcher.policy.load(reader, reading.now))
 
     async def submit(self, batch: Sequence[SendRequest]) -> list[Accepted | Rejected]:
         """Check and commit a batch of orders in one go; statuses are in the outbox when this returns.
@@ -127,6 +130,9 @@ class Service:
             await self._receive_singly(items, now)
         else:
             self._stored(due, moved)
+        for item in items:
+            if isinstance(item.pdu.pdu, Deliver):
+                self._dispatcher.policy.received(item.scope, inbound.sender_of(item), now)
 
     def _stored(self, due: int | None, moved: list[int]) -> None:
         self._note_due(due)
@@ -171,6 +177,16 @@ class Service:
         """The statuses of all orders of this id, with every attempt. Empty: no such id."""
         return await self._journal.read(lambda reader: _details(reader, id))
 
+    def explain(self, to: str, parts: int) -> list[dict[str, Any]]:
+        """Which of the modems in service would send `parts` to `to` (as in orders), and why not the others.
+
+        NumberError: there is no such recipient, or it is a group.
+        """
+        numbers = expand(to, self._settings.default_region, self._book)
+        if len(numbers) != 1:
+            raise NumberError("group", f"{to} has {len(numbers)} members: ask for one of them")
+        return self._dispatcher.explain(numbers[0], parts)
+
     async def inbox(self, limit: int = 50, before: int | None = None) -> InboxPage:
         """Received messages, newest first; `before` is what the page before named as its `next`."""
         found = await self._journal.read(lambda reader: reader.inbox(limit + 1, before))
@@ -189,6 +205,17 @@ class Service:
         if now >= self._next_due or monotonic - self._checked >= RECHECK:
             await self._run_due(now)
             self._checked = monotonic
+        self._dispatcher.keep_counts()
+        for modem, full in self._dispatcher.policy.take_news():
+            log.warning("%s: %s until %s", modem.name, full.sentence, rfc3339(full.until))
+            await self.event(
+                "quota_reached",
+                modem=modem.name,
+                iccid=modem.iccid,
+                window=full.window,
+                limit=full.limit,
+                until=rfc3339(full.until),
+            )
         if monotonic - self._purged >= PURGE_EVERY:
             self._purged = monotonic
             self._purge(now)
@@ -210,6 +237,7 @@ class Service:
             return
         log.warning("the clock was changed by %d s, to %s", by // 1000, rfc3339(reading.now))
         self._next_due = 0
+        self._steady_since = self._clock.monotonic()
         self._dispatcher.redate(followed.deadlines)
         self._clock_changed(by)
 
@@ -227,11 +255,15 @@ class Service:
 
     def _purge(self, now: int) -> None:
         settings = self._settings
-        ran = self._ran + int((self._clock.monotonic() - self._born) * 1000)
+        monotonic = self._clock.monotonic()
+        age = retention.Age(
+            ran=self._ran + int((monotonic - self._born) * 1000),
+            now=now if monotonic - self._steady_since >= retention.STEADY else None,
+        )
 
         def purge(tx: Transaction) -> None:
             # A full batch says that there is more: go on with the next commits, not in this one.
-            if retention.purge(tx, settings, ran, now, PURGE_LIMIT) >= PURGE_LIMIT:
+            if retention.purge(tx, settings, age, PURGE_LIMIT) >= PURGE_LIMIT:
                 self._purged = 0.0
 
         self._journal.later(purge)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from sms_bridge.core.conversations import MOST
 from sms_bridge.core.model import ClockMark, Cutoffs, Waits
+from sms_bridge.store.recent import RecentRows
 
 # A broker delivers again what we had not acknowledged, a few hundred orders at most (`mqtt.intake.HIGH`). An older key
 # could only mistake a packet id that is used anew for an old delivery, and swallow an order.
@@ -29,8 +31,10 @@ class Upkeep:
     _db: sqlite3.Connection
     _last: dict[str, int]  # the highest number given in each table of NUMBERED
     _purged_to: int
+    _recent: RecentRows
 
     def purge(self, cutoffs: Cutoffs, limit: int) -> int:
+        self._recent.clear()
         gone = self._purge_orders(cutoffs, limit)
         for table in ("inbound", "quarantine", "orphan_reports", "outbox"):
             gone += self._delete(
@@ -39,6 +43,14 @@ class Upkeep:
                 limit,
             )
         gone += self._purge_contents(cutoffs.contents, limit)
+        for table in ("sim_usage", "sim_recipients"):
+            sql = f"DELETE FROM {table} WHERE day < date(? / 1000, 'unixepoch')"
+            self._db.execute(sql, (cutoffs.counted_before,))
+        self._db.execute(
+            "DELETE FROM conversations WHERE number IN (SELECT number FROM conversations ORDER BY at DESC "
+            "LIMIT ? OFFSET ?)",
+            (limit, MOST),
+        )
         latest = self._last["orders"] - KEEP_DELIVERY_KEYS
         self._delete(
             "DELETE FROM delivery_keys WHERE order_seq IN (SELECT order_seq FROM delivery_keys "
@@ -83,6 +95,7 @@ class Upkeep:
         self.set_meta(_OFFSET, str(mark.offset))
 
     def move_waits(self, by: int, now: int, most: Waits) -> None:
+        self._recent.clear()
         for table, column, longest, where in (
             ("orders", "bound_until", most.bound, "bound_until IS NOT NULL AND stage = 'ready'"),
             ("orders", "not_before", most.retry, "stage IN ('ready', 'busy') AND not_before IS NOT NULL"),
@@ -101,10 +114,12 @@ class Upkeep:
         )
 
     def drop_deadline(self, seq: int) -> None:
+        self._recent.clear()
         self._db.execute("DELETE FROM expiries WHERE order_seq = ?", (seq,))
         self._db.execute("UPDATE orders SET deadline = NULL WHERE seq = ?", (seq,))
 
     def move_expiries(self, by: int, boot: str) -> dict[int, int]:
+        self._recent.clear()
         self._db.execute("UPDATE expiries SET expires_at = expires_at + ? WHERE boot = ?", (by, boot))
         sql = (
             "SELECT e.order_seq, min(e.expires_at, coalesce(e.fixed, e.expires_at)) FROM expiries e "

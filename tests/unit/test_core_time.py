@@ -16,6 +16,7 @@ from hardware.types import Action
 from sms_bridge.core.clock import JUMP, SystemClock
 from sms_bridge.core.errors import StoreError
 from sms_bridge.core.model import SendRequest
+from sms_bridge.core.retention import Age, purge
 from sms_bridge.core.settings import CoreSettings
 from sms_bridge.core.states import OnUnknown
 from sms_bridge.store import writer
@@ -298,14 +299,12 @@ async def purged(desk):
 
 
 async def test_the_notes_of_age_are_few(tmp_path):
-    from sms_bridge.core.retention import purge
-
     async with open_desk(tmp_path, WAITS) as desk:
         ran = 0
         for n in range(150):
             await desk.journal.write(lambda tx, n=n: tx.emit("event", str(n)))
             ran += 2 * 3_600_000 * 12
-            await desk.journal.write(lambda tx, ran=ran: purge(tx, WAITS, ran, desk.clock.now(), 200))
+            await desk.journal.write(lambda tx, ran=ran: purge(tx, WAITS, Age(ran, None), 200))
         assert await count(desk, "age_notes") < 60
         left = [int(row.payload) for row in await desk.journal.outbox_after(0, 1000)]
         assert left == list(range(150 - len(left), 150))  # the oldest went, in their order
