@@ -15,6 +15,7 @@ from sms_bridge.core.choice import Rival
 from sms_bridge.core.clock import Clock, SystemClock
 from sms_bridge.core.commit import Commit
 from sms_bridge.core.errors import StoreError
+from sms_bridge.core.lanes import ANY
 from sms_bridge.core.model import ClaimantView, Finished, Job, JobPart, Order, StatusError
 from sms_bridge.core.policy import Gate, LimitsOf, Policy, why
 from sms_bridge.core.ports import Journal, Reader, Transaction
@@ -67,6 +68,10 @@ class Dispatcher:
     def sending(self) -> int:
         """Orders in the hands of modems."""
         return len(self._jobs)
+
+    def held_of_all(self, modem: str) -> int:
+        """Orders that anybody might send, in the hands of this modem."""
+        return sum(job.modem == modem and job.order.lane == ANY for job in self._jobs)
 
     async def stop(self) -> None:
         """End what runs here; claims that wait are cancelled. Idempotent."""

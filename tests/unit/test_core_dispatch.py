@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from hardware.pdu import decode
 from hardware.types import Action
+from sms_bridge.core import queues
 from sms_bridge.core.model import ClaimantView, Finished, SendRequest
 from sms_bridge.core.numbers import DictContactBook
+from sms_bridge.core.queues import Queues
 from sms_bridge.core.retry import Retry, decide
 from sms_bridge.core.settings import CoreSettings
 from sms_bridge.core.states import RANK, OnUnknown, OrderState
@@ -594,6 +596,25 @@ async def test_stop_leaves_no_task_behind(tmp_path):
     assert asyncio.all_tasks() == before
 
 
+async def test_a_modems_queue_is_what_only_it_may_send_and_what_it_holds(tmp_path, monkeypatch):
+    monkeypatch.setattr(queues, "REST", 0)
+    async with open_desk(tmp_path, CoreSettings(window=4)) as desk:
+        counted = Queues(desk.journal, desk.dispatcher)
+        for n in range(20):
+            await desk.order(f"common {n}")
+            await desk.order(f"bound {n}", modem="absent")
+        await desk.order("long", LONG, modem="other", priority=5)
+        await desk.send(sent(1), refused(Action.RETRY_SAME), modem=OTHER)  # its rest waits for that SIM
+        job = await claim(desk)
+        await counted.look()
+        absent = ClaimantView("absent", "8936200000000000999")
+        assert [counted.of(view) for view in (STICK, OTHER, absent)] == [1, 1, 20]
+        assert counted.total == 41  # also what is not in memory
+        await desk.send(sent(), job=job)
+        await counted.look()
+        assert (counted.of(STICK), counted.total) == (0, 40)
+
+
 outcomes = st.one_of(
     st.builds(sent, st.integers(0, 255)),
     st.builds(refused, st.sampled_from(list(Action)), st.sampled_from(["cms_41", "port_lost", "cms_1"])),
@@ -669,9 +690,10 @@ async def test_the_outcome_of_a_part_that_comes_after_its_order_was_settled_does
     await desk.order("long", text=LONG)
     job = await claim(desk)
     assert await desk.dispatcher.begin(job, 0)
-    desk.dispatcher.release(job)  # the modem went before the second part
     await desk.order("next")
     following = await claim(desk)
+    desk.dispatcher.release(job)  # the modem went before the second part
+    await later()
     assert await desk.dispatcher.begin(following, 0, Finished(job, 0, sent(7)))
     await desk.dispatcher.finish(Finished(following, 0, sent(8)))
     rest = await claim(desk)
