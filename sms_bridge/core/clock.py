@@ -2,7 +2,7 @@
 
 The time of day is not what the machine's clock says at each moment: a Raspberry Pi without a clock of its own learns
 the time from the network, minutes after its start, by a jump of hours or decades (domain A11). `now` runs evenly, and
-follows a jump when `core.timekeeping` has moved what waits for a time, in the same step (docs/adr/0003).
+follows a jump when `core.timekeeping` has moved what waits for a time, in the same step (docs/adr/0004).
 """
 
 from __future__ import annotations
