@@ -69,7 +69,7 @@ class Dispatcher:
         """Orders in the hands of modems."""
         return len(self._jobs)
 
-    def held_of_all(self, modem: str) -> int:
+    def holds_of_all(self, modem: str) -> int:
         """Orders that anybody might send, in the hands of this modem."""
         return sum(job.modem == modem and job.order.lane == ANY for job in self._jobs)
 

@@ -211,39 +211,40 @@ def _publish(
     """Publish what there is of a message. Parts that cannot be read any more, or all of them, go to the quarantine."""
     inbound.partial_at = None
     parts = tx.set_parts(inbound.seq)
+    pdus, broken = _readable(parts)
+    missing = [number for number in range(1, inbound.total + 1) if number not in pdus]
     try:
-        pdus = _readable(tx, inbound, parts, now)
-        missing = [number for number in range(1, inbound.total + 1) if number not in pdus]
-        ordered = [pdus[number] for number in sorted(pdus)]
-        if ordered:
+        if pdus:
+            ordered = [pdus[number] for number in sorted(pdus)]
             inbound.payload = _render_parts(inbound, ordered, missing, region, book, own_number)
     except Exception as error:  # a defect of ours: it must not come back each second, nor hold up the others
-        log.exception("message %s could not be put together: its parts are in quarantine", inbound.id)
-        for part in parts:
-            _break(tx, inbound, part, f"it could not be put together: {type(error).__name__}", now)
-        ordered = []
-    inbound.have = len(ordered)
-    if not ordered:
+        log.exception("message %s could not be put together", inbound.id)
+        pdus, broken = {}, [(part, f"it could not be put together: {type(error).__name__}") for part in parts]
+    for part, reason in broken:
+        _break(tx, inbound, part, reason, now)
+    inbound.have = len(pdus)
+    if not pdus:
         inbound.state = "broken"
         return
     inbound.state = "partial" if missing else "whole"
     tx.emit(OutboxKind.IN, inbound.payload)
 
 
-def _readable(tx: Transaction, inbound: InboundSet, parts: Sequence[InboundPart], now: int) -> dict[int, Deliver]:
-    """The stored parts by number, decoded anew. What cannot be, through a bad sector perhaps, is as good as missing."""
+def _readable(parts: Sequence[InboundPart]) -> tuple[dict[int, Deliver], list[tuple[InboundPart, str]]]:
+    """The stored parts by number, decoded anew, and those that cannot be, through a bad sector perhaps, with why."""
     pdus: dict[int, Deliver] = {}
+    broken: list[tuple[InboundPart, str]] = []
     for part in parts:
         try:
             pdu = decode(part.raw)
         except PduError as error:
-            _break(tx, inbound, part, f"it cannot be decoded any more: {error}", now)
+            broken.append((part, f"it cannot be decoded any more: {error}"))
             continue
         if isinstance(pdu, Deliver):
             pdus.setdefault(part.number, pdu)
         else:
-            _break(tx, inbound, part, "it is no received message any more", now)
-    return pdus
+            broken.append((part, "it is no received message any more"))
+    return pdus, broken
 
 
 def _break(tx: Transaction, inbound: InboundSet, part: InboundPart, reason: str, now: int) -> None:

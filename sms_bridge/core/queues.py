@@ -29,7 +29,7 @@ class Queues:
     def of(self, modem: ClaimantView) -> int:
         """Those that only this modem or its SIM may send, and what it holds of the common ones."""
         bound, own, _ = lanes_for(modem)
-        return self._lanes.get(bound, 0) + self._lanes.get(own, 0) + self._dispatcher.held_of_all(modem.name)
+        return self._lanes.get(bound, 0) + self._lanes.get(own, 0) + self._dispatcher.holds_of_all(modem.name)
 
     async def look(self) -> None:
         """Count anew, unless it was done just before. StoreError: the counts stay as they are."""

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hardware.pdu import StatusReportRequest, decode, encode_status_report
+from hardware.pdu import DeliverRequest, StatusReportRequest, decode, encode_deliver, encode_status_report
 from hardware.types import Action, ReceivedPdu, SendError, SendOutcome, SendResult
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.model import ClaimantView, Finished, Job, OutboxRow, SendRequest
@@ -137,6 +137,11 @@ class Desk:
 
     def pdu(self, raw: str, modem: ClaimantView = STICK, storage: str = "SM", index: int | None = 1) -> ReceivedPdu:
         return ReceivedPdu(raw, decode(raw), None, storage, index, "352", modem.iccid, modem.name, self.clock.datetime)
+
+
+def deliver(text: str = "OK", sender: str = ANNA, at: datetime = START, **fields: Any) -> list[str]:
+    """The PDUs of a received message."""
+    return encode_deliver(DeliverRequest(sender, at, text=text, **fields))
 
 
 def sent(mr: int = 1) -> SendResult:

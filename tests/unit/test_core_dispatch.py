@@ -600,11 +600,11 @@ async def test_a_modems_queue_is_what_only_it_may_send_and_what_it_holds(tmp_pat
     monkeypatch.setattr(queues, "REST", 0)
     async with open_desk(tmp_path, CoreSettings(window=4)) as desk:
         counted = Queues(desk.journal, desk.dispatcher)
+        await desk.order("long", LONG)
+        await desk.send(sent(1), refused(Action.RETRY_SAME), modem=OTHER)  # its rest waits for that SIM
         for n in range(20):
             await desk.order(f"common {n}")
             await desk.order(f"bound {n}", modem="absent")
-        await desk.order("long", LONG, modem="other", priority=5)
-        await desk.send(sent(1), refused(Action.RETRY_SAME), modem=OTHER)  # its rest waits for that SIM
         job = await claim(desk)
         await counted.look()
         absent = ClaimantView("absent", "8936200000000000999")

@@ -19,9 +19,18 @@ from sms_bridge.core.model import SendRequest
 from sms_bridge.core.retention import Age, purge
 from sms_bridge.core.settings import CoreSettings
 from sms_bridge.core.states import OnUnknown
-from sms_bridge.store import writer
-from tests.support.desk import ANNA, OTHER, START, STICK, ManualClock, open_desk, refused, sent, unknown
-from tests.unit.test_core_inbound import deliver
+from tests.support.desk import (
+    ANNA,
+    OTHER,
+    START,
+    STICK,
+    ManualClock,
+    deliver,
+    open_desk,
+    refused,
+    sent,
+    unknown,
+)
 
 UNSET = datetime(1970, 1, 1, 0, 0, 30, tzinfo=UTC)
 AHEAD = START + timedelta(days=3650)
@@ -35,13 +44,6 @@ jumps = pytest.mark.parametrize("told", [START, START + timedelta(hours=-2), STA
 @pytest.fixture(params=[UNSET, START, AHEAD], ids=["unset", "right", "ahead"])
 def clock(request):
     return ManualClock(request.param)
-
-
-@pytest.fixture
-def eager(monkeypatch):
-    """What is lazy is committed at once."""
-    monkeypatch.setattr(writer, "LAZY_AFTER", 0.01)
-    monkeypatch.setattr(writer, "LAZY_BEFORE", 0.0)
 
 
 async def jump(desk, to=START):
