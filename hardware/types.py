@@ -135,6 +135,19 @@ class StorageStatus:
     total: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that stands against a modem: the check's name, how bad it is, a sentence and what helps.
+
+    `PASS`: for information only.
+    """
+
+    check: str
+    health: Health
+    text: str
+    fix: str
+
+
 @dataclass(slots=True)
 class ModemStatus:
     """All that is known of one modem; the payload of `sms/modem/<name>` is made from it."""
@@ -167,6 +180,7 @@ class ModemStatus:
     started_at: datetime | None = None
     last_ok: datetime | None = None
     capabilities: dict[str, object] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()  # the worst first
 
 
 class ModemListener(Protocol):

@@ -22,6 +22,7 @@ class ModemConfig:
     init_commands: tuple[str, ...] = ()
     result_timeout: float = timeouts.RESULT
     prompt_timeout: float = timeouts.PROMPT
+    roaming: bool = False  # the SIM is meant to be abroad: that is no reason to warn
 
     @property
     def is_device(self) -> bool:
