@@ -29,7 +29,7 @@ LASTING = {
     "sim_absent": "there is no SIM",
     "registration": "registers as `stat` (0); `domain`: +CREG, +CEREG, … alone",
     "signal": "reports `csq` (99), and `rsrp` (0 to 97, of +CESQ) where given",
-    "operator": "names `name` as its operator; empty: none",
+    "operator": "names `called` as its operator; empty: none",
     "storage_figures": "says that `used` messages of `total` are stored",
     "no_smsc": "the SIM has no service centre number",
     "filtered": "the network accepts what it sends and drops it: no delivery, no report",

@@ -204,7 +204,7 @@ def _cops(c: Commands, t: Token) -> list[str]:
         if phone.stat not in (1, 5, 6, 7):
             return ["+COPS: 0"]
         fault = phone.faults.active("operator")
-        called = str(fault.params.get("name", "")) if fault else OPERATOR
+        called = str(fault.params.get("called", "")) if fault else OPERATOR
         if not called:
             return ["+COPS: 0"]
         name = {0: called, 1: "TEST", 2: PLMN}[settings.cops_format]

@@ -74,6 +74,8 @@ class Cells:
         """`+COPS?`, never `=?`, which blocks for minutes (domain A10)."""
         status = self._life.status
         answer = await ask(self._channel, commands.operator())
+        if answer is not None:
+            self._life.ok()
         for line in answer.lines if answer is not None else ():
             if (found := parsers.cops(line)) is not None:
                 self._life.facts.names_operators = True
@@ -101,12 +103,12 @@ class Cells:
         if (status.registration, status.access) != (found.registration, access):
             status.registration, status.access = found.registration, access
             life.changed()
-        life.hold(found.pauses)
         if found.serves and life.state is ModemState.REGISTERING:
             life.in_service(found.reason)
         elif not found.serves and life.state in CAN_SEND | {ModemState.REGISTERING}:
             self._operators_access = status.operator = None
             life.move(ModemState.REGISTERING, found.reason)
+        life.hold(found.pauses)  # after the move: the gate must not open in between
         life.judge()
         self.close()
         if found.due is not None:

@@ -18,6 +18,9 @@ MOST_QUESTIONS = 5  # without one answer; the modem is then taken for registered
 STEADY = 3600.0  # seconds over which losses of service are counted
 
 _WORDS = {
+    0: "it does not search",
+    6: "for messages only",
+    7: "for messages only, roaming",
     8: "emergency calls only",
     9: "for data only (CSFB not preferred)",
     10: "for data only, roaming (CSFB not preferred)",

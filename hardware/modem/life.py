@@ -40,6 +40,7 @@ _HEALTH = {
     _S.RECOVERING: Health.FAIL,
     _S.BLOCKED: Health.FAIL,
 }
+SAY_AGAIN = 3600.0  # seconds before a finding that came back is a line in the log again
 _BADNESS = (Health.PASS, Health.WARN, Health.FAIL)
 _CONNECTED = CAN_SEND | {_S.REGISTERING}  # set up: what is asked of it and said of it is about now
 
@@ -58,6 +59,7 @@ class Life:
         self._listener = listener
         self._clock = clock
         self._monitor = Monitor()
+        self._said: dict[str, float] = {}  # check -> when it was logged last
         self._reason: str | None = status.health_reason
         self._warnings: dict[str, str] = {}
         self._faults: dict[str, str] = {}
@@ -138,7 +140,10 @@ class Life:
             return
         for found in findings:
             if found not in status.findings and found.health is not Health.PASS:
-                _LOG.warning("%s: %s", status.name, found.text, extra={"modem": status.name})
+                lately = now - self._said.get(found.check, -SAY_AGAIN) < SAY_AGAIN
+                level = logging.DEBUG if lately else logging.WARNING
+                _LOG.log(level, "%s: %s", status.name, found.text, extra={"modem": status.name})
+                self._said[found.check] = self._said[found.check] if lately else now
         before, now_grave = worst(status.findings), worst(findings)
         status.findings = findings
         self._judge_health()
