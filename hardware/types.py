@@ -135,6 +135,23 @@ class StorageStatus:
     total: int | None = None
 
 
+class Blame(StrEnum):
+    """What self-tests have shown of a modem."""
+
+    SENDS = "sends"  # what it sends does not arrive
+    RECEIVES = "receives"  # what is sent to it does not arrive
+    EITHER = "either"  # one or the other, or both
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a modem cannot know of itself; None: nobody knows."""
+
+    undervoltage: bool | None = None  # of the computer
+    unreported: bool | None = None  # what its SIM sends never gets a report, and what others send does (domain B4)
+    self_test: Blame | None = None  # None: nothing against it
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Something that stands against a modem: the check's name, how bad it is, a sentence and what helps.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import logging
 import os
@@ -27,8 +28,10 @@ from sms_bridge.core.clock import SystemClock
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.errors import CoreError, StoreError
 from sms_bridge.core.events import event_json
+from sms_bridge.core.selftest import SelfTests
 from sms_bridge.core.service import Service
 from sms_bridge.core.settings import DAY, CoreSettings
+from sms_bridge.core.testbook import Member
 from sms_bridge.mqtt.broker import ManagedBroker, probe
 from sms_bridge.mqtt.errors import LinkError
 from sms_bridge.mqtt.front import Mqtt
@@ -39,6 +42,7 @@ from sms_bridge.routes.modem import ModemRoute
 from sms_bridge.store.journal import Journal
 from sms_bridge.store.pins import PinFile
 from sms_bridge.virtual import VirtualModems, VirtualModemsError
+from sms_bridge.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +84,7 @@ class Bridge:
         self._journal: Journal
         self._dispatcher: Dispatcher
         self._service: Service
+        self._tests: SelfTests
         self._mqtt: Mqtt
 
     async def run(self) -> int:
@@ -143,6 +148,7 @@ class Bridge:
             self._mqtt.attach_log(logging.getLogger(), logging.WARNING)
         self._publish_all()
         self._own(self._tick(), "tick")
+        self._own(self._watch().run(), "watch")
         # What was imported and built so far stays: no collection need look at it again.
         gc.freeze()
         if self._journal.opened.check_pending:
@@ -152,6 +158,13 @@ class Bridge:
         core = _core_settings(self._settings)
         self._dispatcher = Dispatcher(self._journal, core, self._clock)
         stack.push_async_callback(self._dispatcher.stop)
+        self._tests = SelfTests(
+            self._journal,
+            lambda batch: self._service.submit(batch),
+            self._settings.self_test,
+            self._clock,
+            members=self._members,
+        )
         self._service = Service(
             self._journal,
             self._dispatcher,
@@ -159,10 +172,12 @@ class Bridge:
             self._clock,
             knows_modem=self._modems.__contains__,
             own_number=self._own_number,
+            recognise=self._tests.recognise,
         )
         while True:
             try:
                 await self._service.start()
+                await self._tests.start()
                 break
             except StoreError as error:
                 log.error("the journal cannot be written: %s %s", error, error.hint)
@@ -275,6 +290,7 @@ class Bridge:
             "failures": sum(modem.status.failures for modem in self._modems.values()),
             "mqtt": {"connected": self._mqtt.link.connected, "connects": self._mqtt.link.connects},
             "journal": {"commits": self._journal.commits},
+            "self_test": self._tests.summary(),
             "process": {
                 "uptime_sec": int((datetime.now(UTC) - self._started_at).total_seconds()),
                 "rss_mb": _rss_mb(),
@@ -308,6 +324,7 @@ class Bridge:
             reset=reset,
             health=health,
             restart=restart,
+            self_test=self._tests.begin,
         )
         return {**handlers, "backup": backup}
 
@@ -322,8 +339,7 @@ class Bridge:
     def _publish_modems(self, *, only_if_changed: bool = False) -> None:
         all_of_them = [modem.status for modem in self._modems.values()]
         shown = tuple(
-            (status.name, status.state, status.model, status.iccid, status.port, len(status.capabilities))
-            for status in all_of_them
+            (s.name, s.state, s.model, s.iccid, s.port, len(s.capabilities), *s.findings) for s in all_of_them
         )
         if only_if_changed and shown == self._shown_modems:
             return  # most changes are counters, and this list is long
@@ -339,6 +355,7 @@ class Bridge:
                     "iccid": status.iccid,
                     "port": status.port,
                     "capabilities": status.capabilities,
+                    "findings": [dataclasses.asdict(found) for found in status.findings],
                 }
                 for status in all_of_them
             ]
@@ -391,6 +408,12 @@ class Bridge:
         modem = self._modems.get(name)
         return settings or (modem.status.number if modem is not None else None)
 
+    def _members(self) -> list[Member]:
+        return [Member(name, self._own_number(name), modem.can_send) for name, modem in self._modems.items()]
+
+    def _watch(self) -> Watch:
+        return Watch(self._journal, self._tests, self._clock, self._settings.health, modems=self._modems.values)
+
     def _own(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
@@ -440,6 +463,7 @@ def _modem_config(settings: Settings, modem: configured.ModemSettings) -> ModemC
         init_commands=modem.init_commands,
         result_timeout=settings.sending.result_timeout,
         prompt_timeout=settings.sending.prompt_timeout,
+        roaming=modem.roaming,
     )
 
 

@@ -100,7 +100,12 @@ class Emulator:
         """
         target = self.modems[modem]
         self._reference = (self._reference + 1) % 256
-        fields = {"ref": self._reference, "timestamp": datetime.now().astimezone(), "smsc": target.smsc or SMSC, **fields}
+        fields = {
+            "ref": self._reference,
+            "timestamp": datetime.now().astimezone(),
+            "smsc": target.smsc or SMSC,
+            **fields,
+        }
         pdus = encode_deliver(DeliverRequest(number=sender, text=text, **fields))
         for pdu in pdus:
             self.network.deliver(target, sender, bytes.fromhex(pdu))

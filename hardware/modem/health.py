@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from hardware.types import Finding, Health, Registration
+from hardware.types import Blame, Finding, Health, Registration, Told
 
-__all__ = ["CHECKS", "SUNSET", "Blame", "Check", "Facts", "Monitor", "Told", "worst"]
+__all__ = ["CHECKS", "SUNSET", "Check", "Facts", "Monitor", "worst"]
 
 MINUTE, HOUR = 60.0, 3600.0
 
@@ -27,23 +27,6 @@ SUNSET = {
     "228": "Switzerland", "240": "Sweden", "440": "Japan", "441": "Japan", "466": "Taiwan", "505": "Australia",
     "525": "Singapore",
 }  # fmt: skip
-
-
-class Blame:
-    """What self-tests have shown of a modem, in `Told.self_test`."""
-
-    SENDS = "sends"
-    RECEIVES = "receives"
-    EITHER = "either"
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What the modem itself cannot know; None: nobody knows."""
-
-    undervoltage: bool | None = None  # of the computer
-    unreported: bool | None = None  # what this SIM sends never gets a report, and what others send does (domain B4)
-    self_test: str | None = None  # one of `Blame`; None: nothing against it
 
 
 @dataclass(slots=True)
@@ -157,17 +140,17 @@ CHECKS: tuple[Check, ...] = (
         "read the errors on `sms/status`; try the SIM in a telephone: balance, barring, service centre",
     ),
     Check(
-        "self_test_sends", _W, lambda it: it.told.self_test == Blame.SENDS, 0.0, 0.0,
+        "self_test_sends", _W, lambda it: it.told.self_test is Blame.SENDS, 0.0, 0.0,
         "self-tests that this modem sends do not arrive",
         "try the SIM in a telephone; on 4G, check that the operator carries SMS for this modem (SGs or IMS)",
     ),
     Check(
-        "self_test_receives", _W, lambda it: it.told.self_test == Blame.RECEIVES, 0.0, 0.0,
+        "self_test_receives", _W, lambda it: it.told.self_test is Blame.RECEIVES, 0.0, 0.0,
         "self-tests to this modem do not arrive",
         "check `number:` of this modem and its storage; try the SIM in a telephone",
     ),
     Check(
-        "self_test_either", _W, lambda it: it.told.self_test == Blame.EITHER, 0.0, 0.0,
+        "self_test_either", _W, lambda it: it.told.self_test is Blame.EITHER, 0.0, 0.0,
         "self-tests with this modem get lost, and it is not known on which side",
         "check `number:` of the modems; a third modem, or a telephone, shows which one it is",
     ),

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from hardware.modem import timeouts
-from hardware.modem.health import Facts, Monitor, Told, worst
-from hardware.types import Health, ModemListener, ModemState, ModemStatus
+from hardware.modem.health import Facts, Monitor, worst
+from hardware.types import Health, ModemListener, ModemState, ModemStatus, Told
 
 __all__ = ["CAN_SEND", "MOVES", "Life"]
 
@@ -152,9 +152,10 @@ class Life:
         self.changed()
 
     def tell(self, told: Told) -> None:
-        """What others know of this modem."""
-        self.facts.told = told
-        self.judge()
+        """What others know of this modem; may be told again and again."""
+        if told != self.facts.told:
+            self.facts.told = told
+            self.judge()
 
     def event(self, name: str, **data: object) -> None:
         """Tell the listener of something that happened."""

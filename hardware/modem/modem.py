@@ -20,7 +20,6 @@ from hardware.errors import (
 from hardware.modem import timeouts
 from hardware.modem.backoff import Backoff, Node
 from hardware.modem.config import MemoryPinLedger, ModemConfig, PinLedger
-from hardware.modem.health import Told
 from hardware.modem.life import CAN_SEND, Life
 from hardware.modem.session import LateResult, Session
 from hardware.modem.sim import SimBlocked
@@ -35,6 +34,7 @@ from hardware.types import (
     SendError,
     SendOutcome,
     SendResult,
+    Told,
 )
 from hardware.usb.ports import UsbPort, scan
 

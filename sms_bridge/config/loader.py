@@ -23,6 +23,7 @@ from sms_bridge.config.settings import (
     VirtualModemSettings,
     default_data_dir,
 )
+from sms_bridge.core.settings import SelfTestSettings, SilenceSettings
 
 if TYPE_CHECKING:
     from sms_bridge.config.document import Document, KeyPath
@@ -108,6 +109,8 @@ class _Loader:
             limits=LimitSettings(**data.get("limits", {})),
             retention=RetentionSettings(**data.get("retention", {})),
             logging=LoggingSettings(**data.get("logging", {})),
+            self_test=SelfTestSettings(**data.get("self_test", {})),
+            health=SilenceSettings(**data.get("health", {})),
             contacts=MappingProxyType(data.get("contacts", {})),
             groups=MappingProxyType({name: tuple(members) for name, members in data.get("groups", {}).items()}),
             source=self._path,

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from sms_bridge.core.settings import SelfTestSettings, SilenceSettings
+
 DAY = 86_400.0
 
 
@@ -50,6 +52,7 @@ class ModemSettings:
     number: str | None = None  # the SIM's own number, E.164, where the SIM does not know it
     enabled: bool = True
     init_commands: tuple[str, ...] = ()
+    roaming: bool = False  # the SIM is meant to be abroad
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,8 @@ class Settings:
     limits: LimitSettings = field(default_factory=LimitSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
+    self_test: SelfTestSettings = field(default_factory=SelfTestSettings)
+    health: SilenceSettings = field(default_factory=SilenceSettings)
     contacts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # alias -> number
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))  # -> @aliases, numbers
     source: Path | None = None  # the file this came from

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hardware.pdu import Deliver, PduError, StatusReport, decode, join
 from hardware.types import ReceivedPdu
-from sms_bridge.core import reports, sending, ulid
+from sms_bridge.core import reports, selftest, sending, ulid
 from sms_bridge.core.clock import to_ms
 from sms_bridge.core.events import raw_json, received_json
 from sms_bridge.core.model import InboundPart, InboundSet, OrphanReport, OutboxKind, Quarantined
@@ -37,13 +37,22 @@ class Incoming:
     region: str | None
     book: ContactBook
     own_number: str | None
+    self_test: str | None = None  # the nonce of a test message of this bridge
 
 
-def prepare(pdu: ReceivedPdu, settings: CoreSettings, book: ContactBook, own_number: str | None) -> Incoming:
+def prepare(
+    pdu: ReceivedPdu,
+    settings: CoreSettings,
+    book: ContactBook,
+    own_number: str | None,
+    recognise: Callable[[str | None], str | None] = lambda text: None,
+) -> Incoming:
+    """`recognise`: see `SelfTests.recognise`."""
     scope = pdu.iccid or f"modem:{pdu.modem}"
-    return Incoming(
-        pdu, scope, content_key(scope, pdu.raw), to_ms(pdu.received_at), settings.default_region, book, own_number
-    )
+    key = content_key(scope, pdu.raw)
+    nonce = recognise(pdu.pdu.text) if isinstance(pdu.pdu, Deliver) and pdu.pdu.concat is None else None
+    received_at = to_ms(pdu.received_at)
+    return Incoming(pdu, scope, key, received_at, settings.default_region, book, own_number, nonce)
 
 
 def content_key(scope: str, raw: str) -> bytes:
@@ -132,11 +141,15 @@ def _store_deliver(tx: Transaction, item: Incoming, pdu: Deliver, now: int, sett
     if concat is None:
         inbound = _new_set(item, pdu, part, now, total=1)
         inbound.state = "whole"
-        inbound.payload = _render_parts(inbound, [pdu], [], item.region, item.book, item.own_number)
+        if item.self_test is None:
+            inbound.payload = _render_parts(inbound, [pdu], [], item.region, item.book, item.own_number)
         tx.add_set(inbound)
         part.set_seq = inbound.seq
         tx.add_part(part)
-        tx.emit(OutboxKind.IN, inbound.payload)
+        if item.self_test is None:
+            tx.emit(OutboxKind.IN, inbound.payload)
+        else:  # nobody's message: it stays without a payload, which is what `inbox` shows
+            selftest.arrived(tx, item.self_test, item.pdu.modem, item.received_at, now)
         return None
     return _store_piece(tx, item, pdu, part, now, settings)
 

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from sms_bridge.core.model import (
     Attempt,
+    Handed,
     InboundPart,
     InboundSet,
     Order,
@@ -41,6 +42,12 @@ class Reader(Protocol):
 
     def inbox(self, limit: int, before: int | None = None) -> list[InboundSet]:
         """Received messages, newest first."""
+
+    def handed(self, orders: int, limit: int) -> list[Handed]:
+        """What the network took of the latest `orders` orders that want a delivery report, newest first."""
+
+    def meta(self, name: str) -> str | None:
+        """A value that outlives the process; None: it was never set."""
 
 
 class Transaction(Reader, Protocol):
@@ -114,6 +121,9 @@ class Transaction(Reader, Protocol):
 
     def add_quarantined(self, item: Quarantined) -> bool:
         """Insert; False when the same content is there already."""
+
+    def set_meta(self, name: str, value: str) -> None:
+        """Keep a value."""
 
     def emit(self, kind: str, payload: str) -> None:
         """Put one message into the outbox, after those that are there."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from hardware.pdu import PduError, estimate
 from sms_bridge.core.errors import StoreError
+from sms_bridge.core.selftest import SelfTestError, Started
 from sms_bridge.mqtt.payloads import MAX_TEXT
 from sms_bridge.mqtt.requests import Handler, RequestError, text_field, whole_field
 
@@ -33,6 +34,7 @@ class QueryPort(Protocol):
 
 
 ModemAction = Callable[[str], Awaitable[Any]]
+SelfTest = Callable[[str | None, str | None], Awaitable[Started]]
 
 
 def make_handlers(
@@ -43,6 +45,7 @@ def make_handlers(
     reset: ModemAction | None = None,
     health: Callable[[], Awaitable[Any]] | None = None,
     restart: Callable[[], Awaitable[Any]] | None = None,
+    self_test: SelfTest | None = None,
 ) -> dict[str, Handler]:
     """Handlers for what there is; a request without one is answered with a sentence."""
     questions = _Questions(service)
@@ -59,6 +62,8 @@ def make_handlers(
     for name, plain in (("health_check", health), ("restart", restart)):
         if plain is not None:
             handlers[name] = _without_fields(plain)
+    if self_test is not None:
+        handlers["self_test"] = _self_test(self_test)
     return handlers
 
 
@@ -120,6 +125,22 @@ def _on_modem(action: ModemAction, modems: Callable[[], Sequence[str]]) -> Handl
             there = ", ".join(modems()) or "none"
             raise RequestError(f"there is no modem {_shown(name)}; there are: {there}")
         return await action(name)
+
+    return handler
+
+
+def _self_test(begin: SelfTest) -> Handler:
+    async def handler(fields: dict[str, Any]) -> Any:
+        sender, receiver = (
+            text_field(fields, key) if fields.get(key) is not None else None for key in ("sender", "receiver")
+        )
+        try:
+            started = await begin(sender, receiver)
+        except SelfTestError as error:
+            raise RequestError(str(error)) from error
+        except StoreError as error:
+            raise RequestError(f"the journal does not answer: {error}") from error
+        return {"id": started.id, "sender": started.sender, "receiver": started.receiver}
 
     return handler
 

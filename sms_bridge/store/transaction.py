@@ -10,6 +10,7 @@ from typing import Any
 
 from sms_bridge.core.model import (
     Attempt,
+    Handed,
     InboundPart,
     InboundSet,
     Order,
@@ -79,6 +80,22 @@ class SqlReader:
     def inbox(self, limit: int, before: int | None = None) -> list[InboundSet]:
         sql = f"SELECT {rows.SET_COLUMNS} FROM inbound WHERE payload <> '' AND seq < ? ORDER BY seq DESC LIMIT ?"
         return [rows.set_from(row) for row in self._db.execute(sql, (before or 2**62, limit))]
+
+    def handed(self, orders: int, limit: int) -> list[Handed]:
+        # Bounded by the primary keys of both tables: no index of its own, which each send would have to keep.
+        sql = (
+            "SELECT a.sim, a.recipient, a.ended_at, a.report_status IS NOT NULL OR a.state IN ('delivered', "
+            "'undelivered'), CASE WHEN o.parts = 1 AND o.state = 'delivered' THEN o.state_at - a.ended_at END "
+            "FROM orders o CROSS JOIN attempts a ON a.order_seq = o.seq "
+            "WHERE o.seq > (SELECT max(seq) FROM orders) - ? AND o.delivery_report = 1 AND a.ended_at IS NOT NULL "
+            "AND a.state IN ('sent', 'delivered', 'undelivered') ORDER BY o.seq DESC, a.n DESC LIMIT ?"
+        )
+        rows_ = self._db.execute(sql, (orders, limit))
+        return [Handed(sim, to, at, bool(reported), took) for sim, to, at, reported, took in rows_]
+
+    def meta(self, name: str) -> str | None:
+        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
 
     def outbox_after(self, seq: int, limit: int) -> list[OutboxRow]:
         sql = "SELECT seq, kind, payload FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?"
@@ -314,10 +331,6 @@ class SqlTransaction(SqlReader):
         at_end = len(seen) < limit or seen[-1][2] >= cutoff
         self._purged_to = 0 if at_end else seen[-1][0]
         return sum(old for _, old, _ in seen)
-
-    def meta(self, name: str) -> str | None:
-        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return row[0] if row else None
 
     def set_meta(self, name: str, value: str) -> None:
         self._db.execute(

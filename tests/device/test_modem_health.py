@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hardware.modem import Told, timeouts
-from hardware.types import Access, Health, ModemState, Registration, SendOutcome
+from hardware.modem import timeouts
+from hardware.types import Access, Health, ModemState, Registration, SendOutcome, Told
 from tests.support.modem_rig import Rig, rig
 
 

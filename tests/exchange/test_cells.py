@@ -13,10 +13,9 @@ from hardware.at.channel import AtChannel
 from hardware.modem import timeouts
 from hardware.modem.cells import Cells
 from hardware.modem.coverage import DOMAINS
-from hardware.modem.health import Told
 from hardware.modem.life import Life
 from hardware.transport import loopback
-from hardware.types import Access, Health, ModemState, ModemStatus, Registration
+from hardware.types import Access, Health, ModemState, ModemStatus, Registration, Told
 from tests.support.scripted_modem import OK, ScriptedModem
 
 pytestmark = pytest.mark.looptime

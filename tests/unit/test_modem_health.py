@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hardware.at import parsers
 from hardware.modem import timeouts
 from hardware.modem.coverage import Coverage, Standing
-from hardware.modem.health import CHECKS, Blame, Check, Facts, Monitor, Told, worst
-from hardware.types import Access, Finding, Health, Registration
+from hardware.modem.health import CHECKS, Check, Facts, Monitor, worst
+from hardware.types import Access, Blame, Finding, Health, Registration, Told
 
 PAGE = Path(__file__).parents[2] / "docs" / "technician.md"
 BY_NAME = {check.name: check for check in CHECKS}
