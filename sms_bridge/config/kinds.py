@@ -196,22 +196,17 @@ class Span:
 
 
 class Budget:
-    """How many of something in which time, from `2/day`: (2, seconds of a day)."""
+    """How many of something in which time, from `2/day`: (2, seconds of a day); at most 100."""
 
     PERIODS = {"hour": 3600.0, "day": 86_400.0, "week": 7 * 86_400.0, "month": 30 * 86_400.0}  # noqa: RUF012 # never changed
-    FORM = re.compile(r"([0-9]{1,4}) ?/ ?(hour|day|week|month)\Z")
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self.json = {"type": "string", "pattern": r"^\s*[0-9]{1,4} ?/ ?(hour|day|week|month)\s*$"}
+    FORM = re.compile(r"(100|[0-9]{1,2}) ?/ ?(hour|day|week|month)\Z")
+    json = {"type": "string", "pattern": rf"^\s*{FORM.pattern[:-2]}\s*$"}  # noqa: RUF012 # never changed
 
     def __call__(self, value: Any) -> tuple[int, float]:
-        match = self.FORM.match(value.strip().lower()) if isinstance(value, str) else None
+        match = self.FORM.match(value.strip()) if isinstance(value, str) else None
         if not match:
-            count = value if isinstance(value, int) and not isinstance(value, bool) else 2
-            raise Wrong("must be a number in a time", f"write {{key}}: {count}/day")
-        if int(match[1]) > self._most:
-            raise Wrong(f"must be at most {self._most}")
+            count = value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 100 else 2
+            raise Wrong("must be a number, at most 100, in a time", f"write {{key}}: {count}/day")
         return int(match[1]), self.PERIODS[match[2]]
 
     @classmethod

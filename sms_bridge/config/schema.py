@@ -217,7 +217,7 @@ ROOT = Section(
         _opt("self_test", "modems text each other now and then; costs messages"): Section(
             {
                 _opt("every", "each modem sends one so often; without it on request only"): Duration(900, 365 * DAY),
-                _opt("budget", "how many messages may be spent on it"): Budget(100),
+                _opt("budget", "how many messages may be spent on it"): Budget(),
                 _opt("between", "the modems that take part"): Several(MODEM_NAME, "all", 64, "[stick-1, stick-2]"),
                 _opt("timeout", "one that has not arrived after this time is lost"): Duration(60, DAY),
             },

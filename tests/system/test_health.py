@@ -90,7 +90,9 @@ def test_a_sim_whose_messages_are_dropped_is_found_out(tmp_path: Path) -> None:
         for number in range(6):
             stack.observer.wait_state(f"1-{number}", "delivered")
             stack.observer.wait_state(f"0-{number}", "sent")
-        found = stack.observer.wait_for("modem/modem0", lambda p: p["state"] == "ready" and p["health"] == "warn").payload
+        found = stack.observer.wait_for(
+            "modem/modem0", lambda p: p["state"] == "ready" and p["health"] == "warn"
+        ).payload
         assert found["state"] == "ready"
         assert found["health_reason"].startswith("what this SIM sends never gets a delivery report, while others do (")
         assert stack.observer.of("modem/modem1")[-1]["health"] == "pass"
