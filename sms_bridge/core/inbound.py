@@ -37,7 +37,7 @@ class Incoming:
     region: str | None
     book: ContactBook
     own_number: str | None
-    self_test: str | None = None  # the nonce of a test message of this bridge
+    recognise: Callable[[str | None], str | None] = lambda text: None  # see `SelfTests.recognise`
 
 
 def prepare(
@@ -47,12 +47,10 @@ def prepare(
     own_number: str | None,
     recognise: Callable[[str | None], str | None] = lambda text: None,
 ) -> Incoming:
-    """`recognise`: see `SelfTests.recognise`."""
     scope = pdu.iccid or f"modem:{pdu.modem}"
     key = content_key(scope, pdu.raw)
-    nonce = recognise(pdu.pdu.text) if isinstance(pdu.pdu, Deliver) and pdu.pdu.concat is None else None
     received_at = to_ms(pdu.received_at)
-    return Incoming(pdu, scope, key, received_at, settings.default_region, book, own_number, nonce)
+    return Incoming(pdu, scope, key, received_at, settings.default_region, book, own_number, recognise)
 
 
 def content_key(scope: str, raw: str) -> bytes:
@@ -64,6 +62,12 @@ def content_key(scope: str, raw: str) -> bytes:
     except (ValueError, IndexError):
         content = raw.upper().encode("utf-8", "replace")
     return hashlib.blake2b(scope.encode() + b"\0" + content, digest_size=_KEY_OCTETS).digest()
+
+
+def sender_of(item: Incoming) -> str:
+    """The sender as orders name it: E.164, or as it stands where it is no telephone number."""
+    assert isinstance(item.pdu.pdu, Deliver)
+    return normal_sender(item.pdu.pdu.number, item.region)
 
 
 def store(tx: Transaction, items: Sequence[Incoming], now: int, settings: CoreSettings) -> tuple[int | None, list[int]]:
@@ -141,15 +145,16 @@ def _store_deliver(tx: Transaction, item: Incoming, pdu: Deliver, now: int, sett
     if concat is None:
         inbound = _new_set(item, pdu, part, now, total=1)
         inbound.state = "whole"
-        if item.self_test is None:
+        nonce = item.recognise(pdu.text)
+        if nonce is None:
             inbound.payload = _render_parts(inbound, [pdu], [], item.region, item.book, item.own_number)
         tx.add_set(inbound)
         part.set_seq = inbound.seq
         tx.add_part(part)
-        if item.self_test is None:
+        if nonce is None:
             tx.emit(OutboxKind.IN, inbound.payload)
-        else:  # nobody's message: it stays without a payload, which is what `inbox` shows
-            selftest.arrived(tx, item.self_test, item.pdu.modem, item.received_at, now)
+        else:  # nobody's message: it stays without a payload, and `inbox` shows those that have one
+            selftest.arrived(tx, nonce, item.pdu.modem, item.received_at, now)
         return None
     return _store_piece(tx, item, pdu, part, now, settings)
 
