@@ -20,7 +20,7 @@ from typing import Any
 
 from hardware.errors import HardwareError
 from hardware.modem import Modem, ModemConfig
-from hardware.types import ModemStatus, SendResult
+from hardware.types import ModemState, ModemStatus, SendResult
 from hardware.usb import ports as usb
 from sms_bridge.config import Settings
 from sms_bridge.config import settings as configured
@@ -284,7 +284,8 @@ class Bridge:
     def health(self) -> dict[str, Any]:
         """The payload of `sms/bridge/health`."""
         states = [modem.status.state for modem in self._modems.values()]
-        working = sum(modem.can_send for modem in self._modems.values())
+        # Not `can_send`: a network that is gone for some seconds is no matter for an alarm.
+        working = sum(state in (ModemState.READY, ModemState.DEGRADED) for state in states)
         verdict = "pass" if working == len(states) and states else "warn" if working else "fail"
         return {
             "status": verdict,

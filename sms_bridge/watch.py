@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,18 +17,30 @@ from sms_bridge.core.ports import Journal
 from sms_bridge.core.selftest import SelfTests
 from sms_bridge.core.settings import SilenceSettings
 
-__all__ = ["Supply", "Watch", "Watched"]
+__all__ = ["Supply", "Voltage", "Watch", "Watched"]
 
 log = logging.getLogger(__name__)
 
 TICK = 1.0  # s between two looks at the self-tests
-SUPPLY_EVERY = 60.0  # s; a voltage that fell for a moment is remembered by the firmware
-SUPPLY_DEADLINE = 10.0  # s for the question, which may be a program's
+SUPPLY_EVERY = 60.0  # s
+SUPPLY_RARELY = 3600.0  # s, where nobody answers: this is no Raspberry Pi
+SUPPLY_DEADLINE = 30.0  # s for the question, which may be a program's
+DIP = 86_400.0  # s for which a voltage that fell for a moment is held against the supply
 REPORTS_EVERY = 300.0  # s between two looks back on what was sent: some milliseconds beside the writer
 REPORTS_LEAST = 0.5  # s, where reports are expected within moments
 
-Supply = Callable[[], bool | None]
-"""Whether the computer has too little voltage; None: nobody knows. May block; called in a thread."""
+
+class Voltage(Protocol):
+    """What the computer says of its supply. `since_boot`: it was too low at some time; None: not remembered."""
+
+    @property
+    def now(self) -> bool: ...
+    @property
+    def since_boot(self) -> bool | None: ...
+
+
+Supply = Callable[[], Awaitable[Voltage | None]]
+"""Asks the computer; None: nobody knows. Does not block."""
 
 
 class Watched(Protocol):
@@ -57,18 +69,19 @@ class Watch:
         settings: SilenceSettings,
         *,
         modems: Callable[[], Iterable[Watched]],
-        undervolted: Supply | None = None,
+        supply: Supply | None = None,
     ) -> None:
         self._journal = journal
         self._tests = tests
         self._clock = clock
         self._settings = settings
         self._modems = modems
-        self._undervolted = undervolted
+        self._supply = supply
         self._due = _Due()
         self._undervoltage: bool | None = None
         self._unreported: dict[str, bool] = {}  # by SIM
-        self._asking: asyncio.Future[bool | None] | None = None
+        self._was_low = False  # the firmware remembers a fall of the voltage
+        self._fell_at = float("-inf")  # monotonic
 
     async def run(self) -> None:
         """Look, tell the modems what they cannot know, wait."""
@@ -105,11 +118,21 @@ class Watch:
 
     async def _look_at_supply(self) -> None:
         monotonic = self._clock.monotonic()
-        if self._undervolted is None or monotonic < self._due.supply:
+        if self._supply is None or monotonic < self._due.supply:
+            return
+        self._due.supply = monotonic + SUPPLY_RARELY
+        found = None
+        try:
+            async with asyncio.timeout(SUPPLY_DEADLINE):
+                found = await self._supply()
+        except TimeoutError:
+            log.warning("the computer does not say within %.0f s how its power supply is", SUPPLY_DEADLINE)
+        if found is None:
+            self._undervoltage = None
             return
         self._due.supply = monotonic + SUPPLY_EVERY
-        if self._asking is not None and not self._asking.done():
-            return  # it still waits for an answer: one thread is enough
-        self._asking = asyncio.get_running_loop().run_in_executor(None, self._undervolted)
-        done, _ = await asyncio.wait({self._asking}, timeout=SUPPLY_DEADLINE)
-        self._undervoltage = self._asking.result() if done else None
+        # Modems draw their 2 A for moments, between two looks; the firmware remembers them until the next boot.
+        if found.now or (found.since_boot and not self._was_low):
+            self._fell_at = monotonic
+        self._was_low = found.since_boot or False
+        self._undervoltage = found.now or monotonic - self._fell_at < DIP

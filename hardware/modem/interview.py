@@ -188,8 +188,10 @@ class Interview:
         raise ModemError("the modem refuses every message storage (+CPMS)", hint="try another SIM")
 
     async def _set_cells(self, found: Abilities) -> None:
-        domains = []
+        domains: list[str] = []
         for domain in DOMAINS:
+            if domain == "C5GREG" and "CEREG" not in domains:
+                continue  # what knows no 4G knows no 5G
             level = 2 if await ask(self._channel, commands.cell_reports(domain, 2)) is not None else 1
             if level == 2 or await ask(self._channel, commands.cell_reports(domain, 1)) is not None:
                 domains.append(domain)

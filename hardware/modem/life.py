@@ -112,6 +112,7 @@ class Life:
 
     def in_service(self, reason: str) -> None:
         """The modem can send: ready, or degraded while a fault or a grave finding stands."""
+        self._examine(serves=True)  # first: what was said of a modem without a network is over
         grave = [found.text for found in self.status.findings if found.health is Health.FAIL]
         wrong = next(iter([*self._faults.values(), *grave]), None)
         self.move(ModemState.READY if wrong is None else ModemState.DEGRADED, wrong or reason)
@@ -127,27 +128,11 @@ class Life:
 
     def judge(self) -> None:
         """Look at all facts anew; whatever comes to stand against the modem, or goes, is told."""
-        status, facts, now = self.status, self.facts, self._clock()
-        if status.state not in _CONNECTED:
+        status, before = self.status, worst(self.status.findings)
+        if status.state not in _CONNECTED or not self._examine(serves=status.state in CAN_SEND):
             return
-        facts.in_service = status.state in CAN_SEND
-        facts.registration, facts.operator = status.registration, status.operator
-        facts.signal_dbm = status.signal_dbm
-        facts.storage_used, facts.storage_total = status.storage.used, status.storage.total
-        facts.silent_for = now - self._ok_at if self._ok_at is not None else None
-        findings = self._monitor.judge(facts, now)
-        if findings == status.findings:
-            return
-        for found in findings:
-            if found not in status.findings and found.health is not Health.PASS:
-                lately = now - self._said.get(found.check, -SAY_AGAIN) < SAY_AGAIN
-                level = logging.DEBUG if lately else logging.WARNING
-                _LOG.log(level, "%s: %s", status.name, found.text, extra={"modem": status.name})
-                self._said[found.check] = self._said[found.check] if lately else now
-        before, now_grave = worst(status.findings), worst(findings)
-        status.findings = findings
         self._judge_health()
-        if status.state in CAN_SEND and (before is Health.FAIL) != (now_grave is Health.FAIL):
+        if status.state in CAN_SEND and (before is Health.FAIL) != (worst(status.findings) is Health.FAIL):
             self.in_service("in service")
         self.changed()
 
@@ -202,6 +187,25 @@ class Life:
         self._judge_health()
         self.changed()
         return True
+
+    def _examine(self, *, serves: bool) -> bool:
+        """Bring the findings up to date; True: they changed."""
+        status, facts, now = self.status, self.facts, self._clock()
+        facts.in_service = serves
+        facts.registration, facts.operator = status.registration, status.operator
+        facts.signal_dbm = status.signal_dbm
+        facts.storage_used, facts.storage_total = status.storage.used, status.storage.total
+        facts.silent_for = now - self._ok_at if self._ok_at is not None else None
+        findings = self._monitor.judge(facts, now)
+        for found in findings:
+            if found not in status.findings and found.health is not Health.PASS:
+                lately = now - self._said.get(found.check, -SAY_AGAIN) < SAY_AGAIN
+                level = logging.DEBUG if lately else logging.WARNING
+                _LOG.log(level, "%s: %s", status.name, found.text, extra={"modem": status.name})
+                self._said[found.check] = self._said[found.check] if lately else now
+        changed = findings != status.findings
+        status.findings = findings
+        return changed
 
     def _gate(self) -> None:
         if self.can_send:

@@ -38,6 +38,7 @@ ROW = "self_test"  # of the journal's `meta`
 LOWEST = -128  # priority: everything else goes first
 QUEUE_PATIENCE = 600  # s that a test waits for its modem; one that is so busy needs no test
 ORPHAN = 60.0  # s after which a test without an order was never ordered: the bridge ended in between
+ODD = 60.0  # s that a modem may take to say its number, or to be plugged in
 REFRESH = 60.0  # s after which the book is read again: a late message may have changed it
 PLAUSIBLE = 1_704_067_200_000  # UTC ms; before 2024 the clock is not set, and nothing is scheduled by it
 
@@ -89,6 +90,8 @@ class SelfTests:
         self._seen: dict[str, float] = {}  # nonce -> since when, monotonic, its order is as it is
         self._handed: set[str] = set()
         self._read_at = self._started_at = self._clock.monotonic()
+        self._complained = False
+        self._odd_since: float | None = None  # since when there is a reason to complain
         self._lock = asyncio.Lock()  # one decision at a time: the budget must not be spent twice
 
     async def start(self) -> None:
@@ -119,7 +122,9 @@ class SelfTests:
         async with self._lock:
             if self._book.clamp(now):
                 self._book = await self._journal.write(partial(_clamp, now=now))
-            pair = next_pair(self._book.tests, self._taking_part(), now, self._settings)
+            members = self._taking_part()
+            self._complain(members, monotonic)
+            pair = next_pair(self._book.tests, members, now, self._settings)
             if pair is not None:
                 try:
                     await self._begin(pair)
@@ -157,6 +162,21 @@ class SelfTests:
         if budget_left(self._book.tests, self._clock.now(), self._settings) <= 0:
             raise SelfTestError(f"the budget of {count} in {period / 3600:g} hours is used up: see self_test.budget")
         return _chosen(members, sender, receiver)
+
+    def _complain(self, members: Sequence[Member], monotonic: float) -> None:
+        """Say why nothing will ever be sent: once, and only when it has been so for a while."""
+        missing = sorted(set(self._settings.between or ()) - {member.name for member in members})
+        usable = [member for member in members if member.usable]
+        mute = usable and not any(member.number for member in usable)
+        self._odd_since = monotonic if self._odd_since is None else self._odd_since
+        if self._complained or not (missing or mute) or monotonic - self._odd_since < ODD:
+            self._odd_since = self._odd_since if missing or mute else None
+            return
+        self._complained = True
+        if missing:
+            log.warning("self_test.between names %s: there is no such modem", ", ".join(missing))
+        if mute:
+            log.warning("no self-test can be sent: no modem's number is known; set `number:` of one, or of all")
 
     async def _begin(self, pair: Pair) -> Started:
         sender, receiver = pair

@@ -165,6 +165,7 @@ async def test_a_denied_sim_is_said_after_five_minutes_once(it: Rig, caplog: pyt
     assert sum("refuses this SIM" in record.getMessage() for record in caplog.records) == 1
     it.answer("CREG", "1")
     await it.cells.ask()
+    assert ModemState.DEGRADED not in it.told.states
     assert (it.status.state, it.status.health, it.status.health_reason) == (ModemState.READY, Health.PASS, None)
 
 

@@ -435,6 +435,19 @@ async def test_nothing_is_scheduled_before_the_clock_is_set_nor_right_after_the_
         assert len(it.desk.statuses()) == 1
 
 
+async def test_why_nothing_goes_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with lab(tmp_path, between=("a", "gone")) as it:
+        it.members = [Member("a", None, True), B]
+        for _ in range(3):
+            await it.tick(60)
+        assert it.desk.statuses() == []
+        said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert said == [
+            "self_test.between names gone: there is no such modem",
+            "no self-test can be sent: no modem's number is known; set `number:` of one, or of all",
+        ]
+
+
 async def test_only_those_who_are_named_take_part(tmp_path: Path) -> None:
     async with lab(tmp_path, between=("b", "c", "gone")) as it:
         it.members = [A, B, C]
