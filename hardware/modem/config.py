@@ -22,6 +22,8 @@ class ModemConfig:
     init_commands: tuple[str, ...] = ()
     result_timeout: float = timeouts.RESULT
     prompt_timeout: float = timeouts.PROMPT
+    ussd_allow: tuple[str, ...] = ()  # codes besides short ones, see `hardware.modem.ussd_codes`
+    hang_up: bool = False  # incoming calls
     roaming: bool = False  # the SIM is meant to be abroad: that is no reason to warn
 
     @property

@@ -64,6 +64,7 @@ async def test_a_gap_that_was_missed_by_the_urc_ends_with_the_next_question(
 
 async def test_an_lte_modem_sends_while_its_creg_searches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timeouts, "FLAP", 0.1)
+    monkeypatch.setattr(timeouts, "REGISTRATION_POLL", 0.05)
     async with rig(tmp_path, "ec25") as it:
         await it.ready()
         it.emulator.fault(0, "registration", stat=2, domain="+CREG")
@@ -116,6 +117,7 @@ async def test_the_networks_name_is_asked_for_again_after_service_was_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: None
 ) -> None:
     monkeypatch.setattr(timeouts, "FLAP", 0.1)
+    monkeypatch.setattr(timeouts, "REGISTRATION_POLL", 0.05)
     async with rig(tmp_path) as it:
         await it.until(lambda: it.modem.status.operator == "Test PLMN 1-1")
         it.emulator.fault(0, "registration", stat=0)
