@@ -51,6 +51,7 @@ class Coverage:
         self._serves = False
         self._shown = Registration.UNKNOWN
         self._words = str(self._shown)
+        self._access: Access | None = None
         self._gap_since: float | None = None
         self._barred_until = 0.0
         self._barred_by = ""
@@ -117,11 +118,11 @@ class Coverage:
         if not self.in_doubt:
             self._shown = best.registration if best is not None else Registration.UNKNOWN
             self._words = _WORDS.get(best.stat, self._shown) if best is not None else self._shown
-        access = best.access if best is not None and best.carries_sms else None
+            self._access = best.access if best is not None and best.carries_sms else None
         pauses, due = self._gap(now)
         barred = now < self._barred_until
         reason = self._barred_by if barred else f"{'' if self._serves else 'not '}registered: {self._words}"
-        return Standing(self._shown, access, self._serves, pauses, due, reason)
+        return Standing(self._shown, self._access, self._serves, pauses, due, reason)
 
     def _gap(self, now: float) -> tuple[bool, float | None]:
         if self._gap_since is None:

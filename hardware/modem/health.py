@@ -13,7 +13,7 @@ from hardware.types import Blame, Finding, Health, Registration, Told
 
 __all__ = ["CHECKS", "SUNSET", "Check", "Facts", "Monitor", "worst"]
 
-MINUTE, HOUR = 60.0, 3600.0
+MINUTE = 60.0
 
 WEAK, WEAK_NO_MORE = -105, -101  # dBm of received power, `+CSQ`: at -113 the network is gone
 WEAK_REFERENCE, WEAK_REFERENCE_NO_MORE = -115, -111  # dBm of LTE's and NR's reference signal, `+CESQ`
