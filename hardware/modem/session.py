@@ -348,6 +348,7 @@ class Session:
         await self._interview.look_further()
         self._note_abilities()
         await self._cells.ask_operator()
+        self._life.changed()
 
     async def _measure(self) -> None:
         """Signal in dBm: `+CESQ` where the modem knows more than `+CSQ` (domain A10)."""
@@ -359,6 +360,8 @@ class Session:
                 self._csq_query = query
                 self._life.ok()
                 break
+        if answer is None and self._csq_query is not None:
+            return  # it knows the question, and is busy or silent: the next poll asks again
         dbm, reference = _dbm(answer), False
         if dbm is None and self._abilities.has_cesq:
             answer = await ask(self.channel, commands.extended_signal())

@@ -84,6 +84,9 @@ async def test_signal_that_is_not_known_is_null(tmp_path: Path) -> None:
     async with rig(tmp_path, "ec25") as it:
         await it.ready()
         await it.until(lambda: it.modem.status.signal_dbm == -67)
+        it.emulator.fault(0, "cme_error", code=14, on="+CSQ", count=3)  # busy, which says nothing of the signal
+        await it.until(lambda: "cme_error" not in it.emulator.modems[0].faults.armed())
+        assert it.modem.status.signal_dbm == -67
         it.emulator.fault(0, "signal", csq=99)
         await it.until(lambda: it.modem.status.signal_dbm is None)
         it.emulator.clear(0)
