@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import logging
 import os
@@ -20,7 +21,7 @@ from typing import Any
 
 from hardware.errors import HardwareError
 from hardware.modem import CALL_EVENTS, Modem, ModemConfig
-from hardware.types import ModemStatus, SendResult
+from hardware.types import ModemState, ModemStatus, SendResult
 from hardware.usb import ports as usb
 from sms_bridge.config import Settings
 from sms_bridge.config import settings as configured
@@ -33,8 +34,10 @@ from sms_bridge.core.events import event_json
 from sms_bridge.core.model import ClaimantView
 from sms_bridge.core.queues import Queues
 from sms_bridge.core.quota import Limits
+from sms_bridge.core.selftest import SelfTests
 from sms_bridge.core.service import Service
 from sms_bridge.core.settings import DAY, CoreSettings
+from sms_bridge.core.testbook import Member
 from sms_bridge.mqtt.broker import ManagedBroker, probe
 from sms_bridge.mqtt.errors import LinkError
 from sms_bridge.mqtt.front import Mqtt
@@ -47,6 +50,7 @@ from sms_bridge.routes.ussd import UssdDesk
 from sms_bridge.store.journal import Journal
 from sms_bridge.store.pins import PinFile
 from sms_bridge.virtual import VirtualModems, VirtualModemsError
+from sms_bridge.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +95,7 @@ class Bridge:
         self._journal: Journal
         self._dispatcher: Dispatcher
         self._service: Service
+        self._tests: SelfTests
         self._balances: Balances
         self._ussd = UssdDesk(self._modems.__getitem__, lambda *heard: self._balances.heard(*heard))
         self._mqtt: Mqtt
@@ -160,6 +165,7 @@ class Bridge:
         self._own(self._tick(), "tick")
         self._own(self._balances.run(), "balances")
         self._systemd.ready()
+        self._own(self._watch().run(), "watch")
         # What was imported and built so far stays: no collection need look at it again.
         gc.freeze()
         if self._journal.opened.check_pending:
@@ -170,6 +176,13 @@ class Bridge:
         self._dispatcher = Dispatcher(self._journal, core, self._clock, self._limits_of)
         self._queues = Queues(self._journal, self._dispatcher)
         stack.push_async_callback(self._dispatcher.stop)
+        self._tests = SelfTests(
+            self._journal,
+            lambda batch: self._service.submit(batch),
+            self._settings.self_test,
+            self._clock,
+            members=self._members,
+        )
         self._service = Service(
             self._journal,
             self._dispatcher,
@@ -178,10 +191,12 @@ class Bridge:
             knows_modem=self._modems.__contains__,
             own_number=self._own_number,
             clock_changed=self._clock_changed,
+            recognise=self._tests.recognise,
         )
         while True:
             try:
                 await self._service.start()
+                await self._tests.start()
                 break
             except StoreError as error:
                 log.error("the journal cannot be written: %s %s", error, error.hint)
@@ -298,7 +313,8 @@ class Bridge:
     def health(self) -> dict[str, Any]:
         """The payload of `sms/bridge/health`."""
         states = [modem.status.state for modem in self._modems.values()]
-        working = sum(modem.can_send for modem in self._modems.values())
+        # Not `can_send`: a network that is gone for some seconds is no matter for an alarm.
+        working = sum(state in (ModemState.READY, ModemState.DEGRADED) for state in states)
         verdict = "pass" if working == len(states) and states else "warn" if working else "fail"
         warnings = self._warnings()
         if warnings and verdict == "pass":
@@ -314,6 +330,7 @@ class Bridge:
             "failures": sum(modem.status.failures for modem in self._modems.values()),
             "mqtt": {"connected": self._mqtt.link.connected, "connects": self._mqtt.link.connects},
             "journal": {"commits": self._journal.commits},
+            "self_test": self._tests.summary(),
             "process": {
                 "uptime_sec": int(self._clock.monotonic() - self._started),
                 "rss_mb": _rss_mb(),
@@ -349,6 +366,7 @@ class Bridge:
             ussd=self._ussd,
             health=health,
             restart=restart,
+            self_test=self._tests.begin,
         )
         return {**handlers, "backup": backup}
 
@@ -363,8 +381,7 @@ class Bridge:
     def _publish_modems(self, *, only_if_changed: bool = False) -> None:
         all_of_them = [modem.status for modem in self._modems.values()]
         shown = tuple(
-            (status.name, status.state, status.model, status.iccid, status.port, len(status.capabilities))
-            for status in all_of_them
+            (s.name, s.state, s.model, s.iccid, s.port, len(s.capabilities), *s.findings) for s in all_of_them
         )
         if only_if_changed and shown == self._shown_modems:
             return  # most changes are counters, and this list is long
@@ -381,6 +398,7 @@ class Bridge:
                     "port": status.port,
                     "capabilities": status.capabilities,
                     "quota": self._quota(status),
+                    "findings": [dataclasses.asdict(found) for found in status.findings],
                 }
                 for status in all_of_them
             ]
@@ -480,6 +498,12 @@ class Bridge:
         modem = self._modems.get(name)
         return modem is not None and modem.can_send and not modem.sending
 
+    def _members(self) -> list[Member]:
+        return [Member(name, self._own_number(name), modem.can_send) for name, modem in self._modems.items()]
+
+    def _watch(self) -> Watch:
+        return Watch(self._journal, self._tests, self._clock, self._settings.health, modems=self._modems.values)
+
     def _own(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
@@ -529,6 +553,7 @@ def _modem_config(settings: Settings, modem: configured.ModemSettings) -> ModemC
         init_commands=modem.init_commands,
         result_timeout=settings.sending.result_timeout,
         prompt_timeout=settings.sending.prompt_timeout,
+        roaming=modem.roaming,
     )
 
 
