@@ -34,9 +34,6 @@ GONE: Final = frozenset({errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.ESHUTDOW
 FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM})
 
 
-Busy = Collection[str] | Callable[[], Collection[str]]
-
-
 class Outcome(StrEnum):
     DONE = "done"
     NOT_PERMITTED = "not_permitted"
@@ -47,15 +44,19 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PowerResult:
-    """`sentence` says what happened, `fix` what a person does about it, empty when there is nothing to do."""
+    """`what` happened and the `fix` for it, for a person; no fix when there is nothing to mend."""
 
     outcome: Outcome
-    sentence: str
+    what: str
     fix: str = ""
 
     @property
-    def done(self) -> bool:
+    def ok(self) -> bool:
         return self.outcome is Outcome.DONE
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.what}; {self.fix}" if self.fix else self.what
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,12 @@ class Autosuspend:
 
 
 def may_cut(path: str, busy: Collection[str], power: PortPower) -> PowerResult | None:
-    """None if a plug may lose its current now; else why not. `busy` are plugs of modems that are sending."""
+    """None if a plug may lose its current now; else why not. `busy` are plugs of modems that must keep theirs."""
     if path in busy:
-        return PowerResult(Outcome.REFUSED, f"the modem at {path} is sending")
-    if sending := [other for other in power.shared if other in busy]:
+        return PowerResult(Outcome.REFUSED, f"the modem at {path} is at work")
+    if at_work := [other for other in power.shared if other in busy]:
         return PowerResult(
-            Outcome.REFUSED, f"{_all_of(power)} lose their current together, and the modem at {sending[0]} is sending"
+            Outcome.REFUSED, f"{_all_of(power)} lose their current together, and the modem at {at_work[0]} is at work"
         )
     if power.harmed is not None:
         return PowerResult(
@@ -96,15 +97,20 @@ class PowerTools:
         off_time: float = OFF_TIME,
         pause: float = REAUTHORISE_PAUSE,
         memory: Path | None = None,
+        busy: Callable[[], Collection[str]] = tuple,
         ioctl: usbfs.Ioctl = fcntl.ioctl,
     ) -> None:
-        """`memory` is a file that says what is off just now; it need not outlive the machine."""
+        """`memory` is a file that says what is off just now; it need not outlive the machine.
+
+        `busy` tells the plugs of modems that must keep their current: those that send, or all that work.
+        """
         self._sysfs = sysfs
         self._dev = dev
         self._uhubctl = uhubctl
         self._off_time = off_time
         self._pause = pause
         self._memory = _Memory(memory, sysfs)
+        self._busy = busy
         self._ioctl = ioctl
         self._one_at_a_time = asyncio.Lock()
 
@@ -117,11 +123,8 @@ class PowerTools:
         deadline = self._pause + SWITCH_DEADLINE
         return await self._call(f"reauthorise {path}", deadline, lambda: self._reauthorise(path))
 
-    async def cycle(self, path: str, busy: Busy = ()) -> PowerResult:
-        """Take the current away for some seconds, where the hub can and nothing else is harmed (`may_cut`).
-
-        `busy` are the plugs of modems that are sending, or tells them; they must not begin until this returns.
-        """
+    async def cycle(self, path: str) -> PowerResult:
+        """Take the current away for some seconds, where the hub can and nothing else is harmed (`may_cut`)."""
         deadline = self._off_time + SWITCH_DEADLINE
         try:
             async with asyncio.timeout(deadline):
@@ -129,8 +132,8 @@ class PowerTools:
         except TimeoutError:
             return _hangs("what was switched before", deadline)
         try:
-            sending = frozenset(busy() if callable(busy) else busy)
-            switching = call_in_thread(f"switch {path}", lambda: self._cycle(path, sending), _nothing)
+            busy = frozenset(self._busy())
+            switching = call_in_thread(f"switch {path}", lambda: self._cycle(path, busy), _nothing)
         except BaseException:
             self._one_at_a_time.release()
             raise
@@ -138,10 +141,14 @@ class PowerTools:
         await asyncio.wait({switching}, timeout=deadline)
         return switching.result() if switching.done() else _hangs(f"switch {path}", deadline)
 
-    async def can_cycle(self, path: str) -> bool:
-        """Whether the plug's current can be switched at all, permissions aside."""
+    async def can_cycle(self, path: str) -> PowerResult:
+        """Whether the plug's current can be switched at all, and what with it; permissions aside."""
         power = await self.port_power(path)
-        return power is not None and self._means(power) is not None
+        if power is None:
+            return _nothing_at(path)
+        if self._means(power) is None:
+            return _cannot(power)
+        return PowerResult(Outcome.DONE, f"the current of {_all_of(power)} can be switched off and on")
 
     async def port_power(self, path: str) -> PortPower | None:
         """What is known of the plug's current; None: there is no such plug, or the kernel does not answer."""
@@ -368,7 +375,7 @@ class _Memory:
 
 
 _REPLUG: Final = "unplug the hub and plug it in again"
-_UDEV: Final = "let its group have it with a udev rule, or run the bridge as root"
+_UDEV: Final = "copy hardware/udev/60-sms-bridge.rules to /etc/udev/rules.d and restart, or run the bridge as root"
 
 
 def _all_of(power: PortPower) -> str:

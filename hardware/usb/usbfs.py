@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import struct
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -35,15 +35,13 @@ def reset(node: Path, ioctl: Ioctl = fcntl.ioctl) -> None:
 def hub_descriptor(node: Path, *, superspeed: bool, ioctl: Ioctl = fcntl.ioctl) -> bytes:
     """What a hub says of itself; sysfs does not have it. Blocks for up to a second; raises OSError."""
     kind = SUPERSPEED_HUB_DESCRIPTOR if superspeed else HUB_DESCRIPTOR
-    buffer = ctypes.create_string_buffer(DESCRIPTOR_SIZE)
-    transfer = CONTROL_TRANSFER.pack(
-        *GET_HUB_DESCRIPTOR, kind << 8, 0, DESCRIPTOR_SIZE, TRANSFER_TIMEOUT, ctypes.addressof(buffer)
-    )
+    buffer = array("B", bytes(DESCRIPTOR_SIZE))  # not ctypes, which wants memory that systemd may forbid
+    address, _ = buffer.buffer_info()
+    transfer = CONTROL_TRANSFER.pack(*GET_HUB_DESCRIPTOR, kind << 8, 0, DESCRIPTOR_SIZE, TRANSFER_TIMEOUT, address)
     descriptor = os.open(node, os.O_RDWR | os.O_CLOEXEC)
     try:
-        length = ioctl(descriptor, USBDEVFS_CONTROL, transfer)
+        ioctl(descriptor, USBDEVFS_CONTROL, transfer)
     finally:
         os.close(descriptor)
-    # fcntl.ioctl gives the transfer back, not its length: the descriptor's own first octet says it.
-    size = length if isinstance(length, int) else buffer.raw[0]
-    return buffer.raw[:size]
+    answer = buffer.tobytes()
+    return answer[: answer[0]]  # its first octet is its length
