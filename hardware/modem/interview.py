@@ -131,7 +131,7 @@ class Interview:
             imei = imei or parsers.imei(lines)
             status.manufacturer = status.manufacturer or (lines[0][:80] if lines else None)
             status.model = status.model or (lines[1][:80] if len(lines) > 1 else None)
-        if imei is not None and not imei.valid:
+        if imei is not None and not imei.valid and status.imei != imei.digits:
             _LOG.warning("%s: its IMEI fails the check digit", status.name, extra={"modem": status.name})
         status.imei = imei.digits if imei is not None else None
         return profiles.find(status.manufacturer, status.model)

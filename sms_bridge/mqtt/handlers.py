@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from hardware.pdu import PduError, estimate
 from sms_bridge.core.errors import CoreError, StoreError
+from sms_bridge.core.model import InboxPage
 from sms_bridge.mqtt.payloads import MAX_TEXT
 from sms_bridge.mqtt.requests import Handler, RequestError, text_field, whole_field
 
@@ -22,20 +23,34 @@ class QueryPort(Protocol):
     async def get(self, id: str) -> list[dict[str, Any]]:
         """The statuses of all orders of this id; empty: no such id."""
 
-    async def cancel(self, id: str) -> list[dict[str, Any]]:
-        """Cancel what has not been begun; the statuses after that; empty: no such id."""
+    async def cancel(self, id: str) -> tuple[list[dict[str, Any]], int]:
+        """Cancel what has not been begun; the statuses after that (none: no such id), and how many that were."""
 
     async def resend(self, id: str) -> int:
         """Send orders of unknown fate once more; how many."""
 
-    async def inbox(self, limit: int = 50, before: int | None = None) -> list[str]:
-        """Received messages as JSON texts, newest first."""
+    async def inbox(self, limit: int = 50, before: int | None = None) -> InboxPage:
+        """Received messages, newest first."""
 
     def explain(self, to: str, parts: int) -> list[dict[str, Any]]:
         """Which modem would send it, and why not the others."""
 
 
 ModemAction = Callable[[str], Awaitable[Any]]
+"""What is asked of the modem of that name. CoreError with a sentence."""
+
+
+class UssdPort(Protocol):
+    """USSD on the modem of that name; each returns `{"text": …, "session": "open" or "closed"}`. CoreError."""
+
+    async def begin(self, modem: str, code: str) -> Any:
+        """Send a code."""
+
+    async def go_on(self, modem: str, reply: str) -> Any:
+        """Reply to the menu that is open."""
+
+    async def end(self, modem: str) -> Any:
+        """Close it."""
 
 
 def make_handlers(
@@ -44,6 +59,8 @@ def make_handlers(
     modems: Callable[[], Sequence[str]] = tuple,
     interview: ModemAction | None = None,
     reset: ModemAction | None = None,
+    balance: ModemAction | None = None,
+    ussd: UssdPort | None = None,
     health: Callable[[], Awaitable[Any]] | None = None,
     restart: Callable[[], Awaitable[Any]] | None = None,
 ) -> dict[str, Handler]:
@@ -56,9 +73,11 @@ def make_handlers(
         "message/estimate": questions.estimate,
         "inbox/list": questions.inbox,
     }
-    for name, action in (("modem/interview", interview), ("modem/reset", reset)):
+    for name, action in (("modem/interview", interview), ("modem/reset", reset), ("modem/balance", balance)):
         if action is not None:
             handlers[name] = _on_modem(action, modems)
+    if ussd is not None:
+        handlers["modem/ussd"] = _ussd(ussd, modems)
     for name, plain in (("health_check", health), ("restart", restart)):
         if plain is not None:
             handlers[name] = _without_fields(plain)
@@ -75,9 +94,9 @@ class _Questions:
 
     async def cancel(self, fields: dict[str, Any]) -> Any:
         id = text_field(fields, "id")
-        orders = _known(id, await _stored(self._service.cancel(id)))
-        cancelled = sum(order.get("state") == "cancelled" for order in orders)
+        orders, cancelled = await _stored(self._service.cancel(id))
         if not cancelled:
+            _known(id, orders)
             raise RequestError(f"nothing of {_shown(id)} can be cancelled any more: it is {orders[0].get('state')}")
         return {"id": id, "cancelled": cancelled, "orders": orders}
 
@@ -102,8 +121,8 @@ class _Questions:
     async def inbox(self, fields: dict[str, Any]) -> Any:
         limit = whole_field(fields, "limit", 50, 1, MAX_INBOX)
         before = whole_field(fields, "before", None, 1, 2**62)
-        found = await _stored(self._service.inbox(limit or 50, before))
-        return {"messages": [json.loads(text) for text in found]}
+        page = await _stored(self._service.inbox(limit or 50, before))
+        return {"messages": [json.loads(text) for text in page.messages], "next": page.next}
 
 
 def _estimate(fields: dict[str, Any]) -> dict[str, Any]:
@@ -128,13 +147,43 @@ def _estimate(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _on_modem(action: ModemAction, modems: Callable[[], Sequence[str]]) -> Handler:
     async def handler(fields: dict[str, Any]) -> Any:
-        name = text_field(fields, "modem", "id", "name")
-        if name not in modems():
-            there = ", ".join(modems()) or "none"
-            raise RequestError(f"there is no modem {_shown(name)}; there are: {there}")
-        return await action(name)
+        return await _told(action(_modem(fields, modems)))
 
     return handler
+
+
+def _ussd(port: UssdPort, modems: Callable[[], Sequence[str]]) -> Handler:
+    async def handler(fields: dict[str, Any]) -> Any:
+        name = _modem(fields, modems)
+        given = [key for key in ("code", "reply", "cancel") if fields.get(key) not in (None, False)]
+        if len(given) != 1:
+            raise RequestError(
+                'give one of `code`, `reply` and `cancel`, such as {"modem": "stick-1", "code": "*100#"}'
+            )
+        if given == ["cancel"]:
+            return await _told(port.end(name))
+        text = text_field(fields, given[0])
+        return await _told(port.begin(name, text) if given == ["code"] else port.go_on(name, text))
+
+    return handler
+
+
+def _modem(fields: dict[str, Any], modems: Callable[[], Sequence[str]]) -> str:
+    name = text_field(fields, "modem", "id", "name")
+    if name not in modems():
+        there = ", ".join(modems()) or "none"
+        raise RequestError(f"there is no modem {_shown(name)}; there are: {there}")
+    return name
+
+
+async def _told(waiting: Awaitable[T]) -> T:
+    """What a person can mend is a sentence."""
+    try:
+        return await waiting
+    except StoreError as error:
+        raise RequestError(f"the journal does not answer: {error}") from error
+    except CoreError as error:
+        raise RequestError(f"{error}{f' ({error.hint})' if error.hint else ''}") from error
 
 
 def _without_fields(action: Callable[[], Awaitable[Any]]) -> Handler:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from hardware.types import ModemState, ModemStatus
+from sms_bridge.core.errors import CoreError
 from sms_bridge.mqtt import requests as requests_module
 from sms_bridge.mqtt.handlers import make_handlers
 from sms_bridge.mqtt.requests import RequestError, text_field, whole_field
@@ -67,6 +68,7 @@ async def test_every_request_is_answered_and_its_transaction_echoed(
             ("modem/reset", {"transaction": [1]}, "there is no such modem"),
             ("modem/interview", {"transaction": [1]}, "not done within"),
             ("modem/ussd", {"transaction": [1]}, "not available"),
+            ("modem/balance", {"transaction": [1]}, "not available"),
         ):
             before = len(peer.payloads(f"sms/bridge/response/{name}"))
             peer.publish(f"sms/bridge/request/{name}", payload)
@@ -130,16 +132,58 @@ async def test_the_core_answers(broker: Broker, peer: Peer, tmp_path: Path) -> N
             assert "no message" in (await ask("message/get", {"id": "b"}))["error"]
             assert "nothing is sent again" in (await ask("message/resend", {"id": "a"}))["error"]
             assert (await ask("message/cancel", {"id": "a"}))["data"]["cancelled"] == 1
+            assert "any more: it is cancelled" in (await ask("message/cancel", {"id": "a"}))["error"]
             assert "no message" in (await ask("message/cancel", {"id": "b"}))["error"]
             estimate = (await ask("message/estimate", {"text": "őű" * 40}))["data"]
             assert (estimate["encoding"], estimate["parts"]) == ("ucs2", 2)
             assert set(estimate["ucs2_characters"]) == {"ő", "ű"}
-            assert (await ask("inbox/list", {}))["data"] == {"messages": []}
+            assert (await ask("inbox/list", {"before": 7}))["data"] == {"messages": [], "next": None}
             assert "`limit`" in (await ask("inbox/list", {"limit": 10_000}))["error"]
             assert (await ask("modem/reset", {"modem": "stick-1"}))["status"] == "ok"
             assert "there are: stick-1" in (await ask("modem/reset", {"modem": "stick-2"}))["error"]
             assert "not available" in (await ask("restart", {}))["error"]
     assert done == ["stick-1"]
+
+
+class Ussd:
+    """A menu without a modem."""
+
+    async def begin(self, modem: str, code: str) -> Any:
+        if code == "**21*1#":
+            raise CoreError("this code is not allowed", hint="add it under `ussd: allow:`")
+        return {"text": f"{modem} {code}", "session": "open"}
+
+    async def go_on(self, modem: str, reply: str) -> Any:
+        return {"text": f"{modem} {reply}", "session": "closed"}
+
+    async def end(self, modem: str) -> Any:
+        return {"text": None, "session": "closed"}
+
+
+async def test_requests_about_ussd_and_balances(broker: Broker, peer: Peer, tmp_path: Path) -> None:
+    async def balance(name: str) -> Any:
+        raise CoreError("no balance is configured for this modem", hint="add it under `balance:`")
+
+    async def ask(name: str, payload: dict[str, Any]) -> dict[str, Any]:
+        key = f"{name}-{len(peer.heard)}"
+        peer.publish(f"sms/bridge/request/{name}", {**payload, "modem": "stick-1", "transaction": key})
+        answer: dict[str, Any] = await peer.wait(f"sms/bridge/response/{name}", lambda p: p.get("transaction") == key)
+        return answer
+
+    async with core(tmp_path) as heart:
+        handlers = make_handlers(heart.service, modems=lambda: ["stick-1"], balance=balance, ussd=Ussd())
+        async with room(tmp_path, heart, broker.port, handlers=handlers):
+            menu = await ask("modem/ussd", {"code": "*100#"})
+            assert menu["data"] == {"text": "stick-1 *100#", "session": "open"}
+            assert (await ask("modem/ussd", {"reply": "1"}))["data"] == {"text": "stick-1 1", "session": "closed"}
+            assert (await ask("modem/ussd", {"cancel": True}))["data"] == {"text": None, "session": "closed"}
+            for wrong in ({}, {"code": "*1#", "reply": "1"}, {"cancel": False}, {"reply": "1", "cancel": True}):
+                assert "give one of" in (await ask("modem/ussd", wrong))["error"]
+            for wrong in ({"code": 100}, {"reply": 1}, {"code": ""}):
+                assert "missing" in (await ask("modem/ussd", wrong))["error"]
+            refused = await ask("modem/ussd", {"code": "**21*1#"})
+            assert refused["error"] == "this code is not allowed (add it under `ussd: allow:`)"
+            assert "no balance is configured" in (await ask("modem/balance", {}))["error"]
 
 
 async def test_a_request_sees_the_orders_that_came_before_it(broker: Broker, peer: Peer, tmp_path: Path) -> None:
@@ -207,7 +251,7 @@ async def test_the_log_is_published_with_numbers_masked_and_never_floods(
         mqtt.attach_log(logger)
         logger.warning("cannot reach %s", "+36 30 123 4567")
         found = await peer.wait("sms/bridge/logging")
-        assert found == {"level": "warning", "message": "cannot reach +36 3…67", "namespace": logger.name}
+        assert found == {"level": "warning", "message": "cannot reach +36…67", "namespace": logger.name}
         for number in range(5000):
             logger.info("flood %d", number)
         await asyncio.sleep(0.3)
