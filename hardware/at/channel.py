@@ -52,6 +52,7 @@ class WritePacing:
     delay: float = 0.0
     chunk: int = 0  # 0: all at once
     chunk_delay: float = 0.0
+    gap: float = 0.0  # seconds of rest between an answer and the next command (Telit: domain A2.2)
 
 
 @dataclass(slots=True)
@@ -83,12 +84,14 @@ class Turn:
 class AtChannel:
     """Use once: one object for one connection. One exchange at a time; the rest wait in the order they came.
 
-    All of it runs on one loop. `pacing` may be set at any time, `trace` shows the last lines of the wire.
+    All of it runs on one loop. `pacing` may be set at any time, and `skip`: beginnings of commands that crash this
+    modem; they are refused as the modem would. `trace` shows the last lines of the wire.
     """
 
     def __init__(self, trace: WireTrace | None = None) -> None:
         self.trace = trace or WireTrace()
         self.pacing = WritePacing()
+        self.skip: tuple[str, ...] = ()
         self.strays = 0  # lines that were nobody's
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[HardwareError] = self._loop.create_future()
@@ -299,7 +302,7 @@ class AtChannel:
         self._check_open()
 
     async def probe(self, text: str, marker: str, timeout: float) -> bool:
-        self._check_open()
+        await self._rest()
         future: asyncio.Future[bool] = self._loop.create_future()
         exchange = ProbeExchange(self, marker, future, self._clear_prompt)
         self._start(exchange, text, shown=None, prompt=True)
@@ -318,9 +321,18 @@ class AtChannel:
 
     async def _ask(self, command: Command) -> Response:
         self._check_open()
+        if self.skip and command.text.upper().startswith(self.skip):
+            raise AtCommandError(command.shown, None, None, "not written: this command is known to crash the modem")
         if self._is_suspect():
             await self._synchronise()
+        await self._rest()
         return await self._run(command)
+
+    async def _rest(self) -> None:
+        """Wait until the modem has had its rest since the last octet it said. Raises PortLost."""
+        if self.pacing.gap and (rest := self._last_read + self.pacing.gap - self._loop.time()) > 0:
+            await asyncio.sleep(rest)
+        self._check_open()
 
     async def _run(self, command: Command) -> Response:
         future: asyncio.Future[Response] = self._loop.create_future()
@@ -379,6 +391,7 @@ class AtChannel:
         try:
             if self._is_suspect():
                 await self._synchronise()
+            await self._rest()
         except AtTimeout:
             return _not_sent("not_answering")
         except PortLost:
