@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from hardware.at import timeouts
@@ -16,7 +16,7 @@ from hardware.at.exchange import REFERENCE, CommandExchange, Exchange, ProbeExch
 from hardware.at.framing import AtFramer, Line
 from hardware.at.resync import ESCAPE, synchronise
 from hardware.at.routing import UrcRouter
-from hardware.at.types import AtCommandError, Command, Response, Urc
+from hardware.at.types import AtCommandError, Command, Response, Urc, WritePacing
 from hardware.errors import AtArgumentError, AtTimeout, HardwareError, PortLost
 from hardware.transport import LoopbackEnd, SerialLink, WireTrace, open_port
 from hardware.types import Authorise, SendOutcome, SendResult
@@ -43,16 +43,6 @@ REMEMBERED_ECHOES: Final = 8
 CLOCK_STEP: Final = 0.001  # seconds; a shorter rest of a wait is none
 CTRL_Z: Final = b"\x1a"
 ESC: Final = b"\x1b"
-
-
-@dataclass(frozen=True, slots=True)
-class WritePacing:
-    """How a PDU is written to a slow modem (domain A3.4): seconds before it, octets at once, seconds between those."""
-
-    delay: float = 0.0
-    chunk: int = 0  # 0: all at once
-    chunk_delay: float = 0.0
-    gap: float = 0.0  # seconds of rest between an answer and the next command (Telit: domain A2.2)
 
 
 @dataclass(slots=True)
@@ -313,6 +303,8 @@ class AtChannel:
         finally:
             if not answered:
                 self._unanswered.append(text)
+                if marker:  # lost, as it came right behind an answer?
+                    self.pacing = replace(self.pacing, gap=max(self.pacing.gap, timeouts.GAP))
             if self._current is exchange:  # cancelled
                 self.finished(suspect=True)
         return answered

@@ -62,6 +62,7 @@ class Interview:
         await self._speak()
         found = Abilities()
         found.profile = self._profile = await self._identify()
+        self._profile.guide(self._channel)
         for command in found.profile.init_commands:
             await ask(self._channel, command)
         await unlock(self._channel, self._status, found.profile, self._config.pin, self._ledger)

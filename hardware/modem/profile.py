@@ -11,13 +11,12 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 
 from hardware.at import commands
-from hardware.at.channel import WritePacing
-from hardware.at.types import Command
+from hardware.at.channel import AtChannel
+from hardware.at.types import Command, WritePacing
 from hardware.errors import AtArgumentError
 from hardware.modem.profile_file import Fields, ProfileError, read
 
 __all__ = [
-    "CAREFUL",
     "GENERIC",
     "Kind",
     "Model",
@@ -175,14 +174,14 @@ class Profile:
         """Settings to try in turn, this family's own first (domain A4.1)."""
         return tuple(dict.fromkeys((*self.cnmi, *commands.CNMI_LADDER)))
 
-    @property
-    def pacing(self) -> WritePacing:
-        return WritePacing(self.pdu_delay, self.pdu_chunk, self.pdu_chunk_delay, self.command_gap)
+    def guide(self, channel: AtChannel) -> None:
+        """Have `channel` write as this family can take it, and no faster than it has learnt to."""
+        gap = max(self.command_gap, channel.pacing.gap)
+        channel.pacing = WritePacing(self.pdu_delay, self.pdu_chunk, self.pdu_chunk_delay, gap)
+        channel.skip = self.skip
 
 
 GENERIC = Profile("generic")
-CAREFUL = Profile("unknown", command_gap=0.025)
-"""Nobody knows yet who it is: as the most delicate family wants it."""
 
 
 def find(manufacturer: str | None, model: str | None) -> Profile:
@@ -203,10 +202,10 @@ def by_usb(vid: int, pid: int) -> tuple[Profile, Model] | None:
 
 
 def guess(vid_pid: str | None) -> Profile:
-    """The profile to begin with, before the modem has said who it is: from `vvvv:pppp` where there is one."""
+    """The profile to begin with, before the modem has said who it is: by its `vvvv:pppp`, else the generic one."""
     vid, _, pid = (vid_pid or "").partition(":")
     found = by_usb(int(vid, 16), int(pid, 16)) if vid and pid else None
-    return found[0] if found is not None and found[1].kind is Kind.MODEM else CAREFUL
+    return found[0] if found is not None and found[1].kind is Kind.MODEM else GENERIC
 
 
 @cache

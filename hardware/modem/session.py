@@ -20,7 +20,6 @@ from hardware.modem.dialogue import ask
 from hardware.modem.inbox import Inbox
 from hardware.modem.interview import Abilities, Interview
 from hardware.modem.life import CAN_SEND, Life
-from hardware.modem.profile import Profile
 from hardware.modem.sim import SimBlocked
 from hardware.types import (
     Action,
@@ -200,14 +199,13 @@ class Session:
         self._set_up_at = asyncio.get_running_loop().time()
         self._curious = True
         old_sim = life.status.iccid
-        self._be_careful(profiles.guess(life.status.vid_pid))
+        profiles.guess(life.status.vid_pid).guide(channel)
         async with self._inbox.lock:
             await channel.resync()
             self._abilities = await self._interview.run()
         if self._restart is not None:
             return
         profile = self._abilities.profile
-        self._be_careful(profile)
         for prefix in profile.boot_urcs:
             self._watch(prefix, self._rebooted)
         for prefix in profile.sim_urcs:
@@ -224,10 +222,6 @@ class Session:
         life.ok()
         life.move(ModemState.REGISTERING, "set up; waiting for the network")
         await self._cells.ask()
-
-    def _be_careful(self, profile: Profile) -> None:
-        """Write as this family can take it."""
-        self.channel.pacing, self.channel.skip = profile.pacing, profile.skip
 
     async def _until_lost(self) -> NoReturn:
         raise await self.channel.wait_lost()
