@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -283,8 +284,6 @@ json_values = st.recursive(
 
 @given(st.sampled_from([*SOUND, "skip", "ussd", "baudrates", "remarks", "pdu_chunk"]), json_values)
 def test_no_value_of_a_field_breaks_the_loader(key: str, value: object) -> None:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         try:
             load(write(Path(folder), {**SOUND, key: value}))
