@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,17 @@ def test_every_row_of_a_modem_has_a_port_to_ask_or_a_rule_that_finds_one() -> No
             if model.kind is Kind.MODEM and model.ids:
                 assert at or rule, f"{family.name}: {model.name}"
             assert model.kind is Kind.MODEM or not at, f"{family.name}: {model.name}"
+
+
+def test_every_modem_of_a_profile_is_kept_from_other_programs_by_the_udev_rules() -> None:
+    rules = (Path(profiles.__file__).parents[1] / "udev" / "60-sms-bridge.rules").read_text(encoding="utf-8")
+    kept = re.findall(r'ATTRS\{idVendor\}=="([0-9a-f]{4})"(?:, ATTRS\{idProduct\}=="([0-9a-f|]+)")?', rules)
+    for family in profiles.shipped():
+        for model in family.models:
+            for vid, pid in model.ids if model.kind is not Kind.OTHER else ():
+                of_vendor = [products for vendor, products in kept if vendor == f"{vid:04x}"]
+                shown = "any" if pid is None else f"{pid:04x}"
+                assert any(not products or shown in products.split("|") for products in of_vendor), f"{vid:04x}:{shown}"
 
 
 def test_what_differs_is_where_it_belongs() -> None:
