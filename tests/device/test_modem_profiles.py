@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hardware.at import timeouts
 from hardware.emulator.personality import FOLDER
 from hardware.modem import MemoryPinLedger
 from hardware.modem import profile as profiles
@@ -14,6 +15,13 @@ from hardware.types import SendOutcome
 from tests.support.modem_rig import rig
 
 STRANGER = "+36301112222"
+
+
+@pytest.fixture(autouse=True)
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a lost question and a missing OK cost is not what is shown here."""
+    monkeypatch.setattr(timeouts, "MARKER", 0.3)
+    monkeypatch.setattr(timeouts, "OK_GRACE", 0.2)
 
 
 @pytest.mark.parametrize("personality", ["fastrack", "mc7455", "mf190", "bg96"])

@@ -186,7 +186,7 @@ def test_huawei_sticks_as_they_were_seen(faces: list[Face], wanted: list[int]) -
 
 def test_a_huawei_that_nobody_has_listed_goes_by_its_triplets() -> None:
     found = examine(device("12d1:15bb", [*option(0, triplet="ff/06/01"), *option(1, triplet="ff/06/02")]))
-    assert (found.kind, asked(found), found.model) == (Kind.MODEM, [1, 0], "Huawei other Huawei modems")
+    assert (found.kind, asked(found), found.model) == (Kind.MODEM, [1, 0], "Huawei (a model that is not listed)")
 
 
 @pytest.mark.parametrize(
@@ -460,6 +460,7 @@ def test_every_other_fault_has_its_sentence(found: Examined, problem: str, hint:
     [
         device("046d:c52b", [(0, "03/01/01", "usbhid")]),
         device("12d1:107e", [(0, "06/01/01", None), (1, "ff/42/01", None)]),  # a telephone
+        device("12d1:108a", [(0, "e0/01/03", "rndis_host"), (1, "0a/00/00", "rndis_host")]),
         device("0bda:8153", [(0, "ff/ff/00", "r8152")]),
         device("9999:0001", []),
         device("9999:0001", [(0, "08/06/50", "usb-storage")]),
