@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hardware.at import commands, parsers
 from hardware.at.channel import AtChannel
 from hardware.at.types import AtCommandError, Command
-from hardware.errors import AtTimeout, HardwareError, ModemError
+from hardware.errors import AtTimeout, HardwareError, ModemError, WrongModem
 from hardware.modem import profile as profiles
 from hardware.modem.config import ModemConfig, PinLedger
 from hardware.modem.dialogue import ask, must, patiently
@@ -45,6 +45,7 @@ class Abilities:
     cnmi: tuple[int, ...] | None = None  # None: new messages are found by polling only
     domains: tuple[str, ...] = ()  # of +CREG and +CEREG, those that answer
     has_cesq: bool = True
+    took_pin: bool = False  # the SIM took the modem's configured PIN
 
 
 class Interview:
@@ -63,7 +64,7 @@ class Interview:
         found.profile = await self._identify()
         for command in found.profile.init_commands:
             await ask(self._channel, command)
-        await unlock(self._channel, self._status, found.profile, self._config.pin, self._ledger)
+        found.took_pin = await unlock(self._channel, self._status, found.profile, self._config, self._ledger)
         await self._identify_sim(found.profile)
         await self._set_messages(found)
         await self._set_cells(found)
@@ -131,6 +132,11 @@ class Interview:
             imei = imei or parsers.imei(lines)
             status.manufacturer = status.manufacturer or (lines[0][:80] if lines else None)
             status.model = status.model or (lines[1][:80] if len(lines) > 1 else None)
+        if imei is not None and self._config.imei not in (None, imei.digits):
+            raise WrongModem(
+                f"another modem answers on {self._config.port} than the one that was there",
+                hint="the ports were numbered anew; they are looked at again",
+            )
         if imei is not None and not imei.valid:
             _LOG.warning("%s: its IMEI fails the check digit", status.name, extra={"modem": status.name})
         status.imei = imei.digits if imei is not None else None
