@@ -7,6 +7,7 @@ is left out or lacks a port, and is whole at the next look. Blocking, for a mill
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import re
 from collections.abc import Iterable
@@ -14,11 +15,15 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
+
+T = TypeVar("T")
 
 SYSFS: Final = Path("/sys")
 DEV: Final = Path("/dev")
 HUB_CLASS: Final = 0x09  # bDeviceClass (USB 2.0 11.23.1)
+# What says that we lack something, and not that a device does.
+OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +93,10 @@ def devices(sysfs: Path = SYSFS, dev: Path = DEV) -> list[UsbDevice]:
     """What is plugged in, all but hubs, in the order of the plugs."""
     home = sysfs / "bus" / "usb" / "devices"
     try:
-        names = [name for name in os.listdir(home) if is_plug(name)]
+        names = sorted((name for name in os.listdir(home) if is_plug(name)), key=path_order)
+        found = [read_device(home / name, dev) for name in names]
     except OSError:
         return []
-    found = (read_device(home / name, dev) for name in sorted(names, key=path_order))
     return [device for device in found if device is not None]
 
 
@@ -118,8 +123,22 @@ def path_order(path: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", path))
 
 
+def is_hub(folder: Path) -> bool:
+    """Whether a plug's folder is a hub's. Raises OSError as `read_device` does."""
+    try:
+        return _hex(folder / "bDeviceClass") == HUB_CLASS
+    except ValueError:
+        return False
+    except OSError as error:
+        return absent(error, False)
+
+
 def read_device(folder: Path, dev: Path = DEV) -> UsbDevice | None:
-    """The device below one plug's folder; None for a hub, and for what is not there, not yet or no longer."""
+    """The device of one plug's folder; None for a hub, and for what is not there, half built or replaced meanwhile.
+
+    Raises OSError only for our own want (of descriptors, of memory), which says nothing about the device.
+    Blocks while the kernel holds the device, which a probe or a reset that hangs does for seconds.
+    """
     path = folder.name
     try:
         if _hex(folder / "bDeviceClass") == HUB_CLASS:
@@ -127,27 +146,38 @@ def read_device(folder: Path, dev: Path = DEV) -> UsbDevice | None:
         vid, pid = _hex(folder / "idVendor"), _hex(folder / "idProduct")
         bus, address = _decimal(folder / "busnum"), _decimal(folder / "devnum")
         names = [name for name in os.listdir(folder) if name.startswith(path + ":")]
-    except (OSError, ValueError):
+        serial, product, manufacturer = (_text(folder / name) for name in ("serial", "product", "manufacturer"))
+        configuration = _configuration(folder)
+        interfaces: list[UsbInterface] = []
+        ports: list[UsbPort] = []
+        for name in names:
+            interface = _interface(folder / name)
+            if interface is None:
+                continue
+            interfaces.append(interface)
+            number, triplet, driver = interface.number, interface.triplet, interface.driver
+            ports += [
+                UsbPort(str(dev / tty), path, vid, pid, number, triplet, serial, product, manufacturer, driver)
+                for tty in _ttys(folder / name)
+            ]
+        if _decimal(folder / "devnum") != address:
+            return None
+    except ValueError:
         return None
-    serial, product, manufacturer = (_text(folder / name) for name in ("serial", "product", "manufacturer"))
-    interfaces: list[UsbInterface] = []
-    ports: list[UsbPort] = []
-    for name in names:
-        interface = _interface(folder / name)
-        if interface is None:
-            continue
-        interfaces.append(interface)
-        number, triplet, driver = interface.number, interface.triplet, interface.driver
-        ports += [
-            UsbPort(str(dev / tty), path, vid, pid, number, triplet, serial, product, manufacturer, driver)
-            for tty in _ttys(folder / name)
-        ]
+    except OSError as error:
+        return absent(error, None)
     interfaces.sort(key=lambda interface: interface.number)
     ports.sort(key=lambda port: (port.interface, path_order(port.device), port.device))
-    configuration = _configuration(folder)
     return UsbDevice(
         path, vid, pid, bus, address, serial, product, manufacturer, configuration, tuple(interfaces), tuple(ports)
     )
+
+
+def absent(error: OSError, value: T) -> T:
+    """`value` for what is not there or cannot be read; our own want is raised."""
+    if error.errno in OURS:
+        raise error
+    return value
 
 
 _PLUG = re.compile(r"\d+-\d+(\.\d+)*", re.ASCII)
@@ -161,12 +191,14 @@ def _interface(folder: Path) -> UsbInterface | None:
             _hex(folder / "bInterfaceSubClass"),
             _hex(folder / "bInterfaceProtocol"),
         )
-    except (OSError, ValueError):
+    except ValueError:
         return None
+    except OSError as error:
+        return absent(error, None)
     try:
         driver: str | None = os.path.basename(os.readlink(folder / "driver"))
-    except OSError:
-        driver = None
+    except OSError as error:
+        driver = absent(error, None)
     return UsbInterface(number, triplet, driver)
 
 
@@ -184,15 +216,17 @@ def _ttys(interface: Path) -> list[str]:
 def _listed(folder: Path) -> list[str]:
     try:
         return os.listdir(folder)
-    except OSError:
-        return []
+    except OSError as error:
+        return absent(error, [])
 
 
 def _configuration(folder: Path) -> int | None:
     try:
         return _decimal(folder / "bConfigurationValue") or None
-    except (OSError, ValueError):
+    except ValueError:
         return None
+    except OSError as error:
+        return absent(error, None)
 
 
 def _hex(file: Path) -> int:
@@ -206,8 +240,8 @@ def _decimal(file: Path) -> int:
 def _text(file: Path) -> str | None:
     try:
         return _octets(file).decode(errors="replace").strip() or None
-    except OSError:
-        return None
+    except OSError as error:
+        return absent(error, None)
 
 
 def _octets(file: Path) -> bytes:
