@@ -187,6 +187,7 @@ class KnownModem:
     name: str | None  # None: it has never had one of its own, only one that belongs to a SIM, a plug or a port
     imei: str | None
     iccid: str | None  # of the SIM that was in it last
+    previous_iccid: str | None  # and of the one before: two SIMs may change places
     model: str | None
     usb_path: str | None  # the plug it was in last
     first_seen: datetime  # aware, UTC

@@ -77,6 +77,7 @@ class Modem:
         self._look_again: Callable[[], None] | None = None  # of who attached it; None: the port is a fixed one
         self._astray = False  # the port is not what it was when it was attached
         self._came_from: str | None = None  # the plug it was in before
+        self._ending = False
         self._plugging = asyncio.Lock()
         self._closing: asyncio.Task[bool] | None = None
 
@@ -85,6 +86,7 @@ class Modem:
         if self._task is None and self.config.port:
             self._stopping = False
             self.status.started_at = self.status.started_at or datetime.now(UTC)
+            self._ending = False
             self._task = asyncio.create_task(self._live(), name=f"modem {self.config.name}")
 
     async def attach(self, config: ModemConfig, usb: UsbDevice, look_again: Callable[[], None]) -> None:
@@ -100,7 +102,8 @@ class Modem:
             self.config, self._node, self._look_again, self._astray = config, _node(config), look_again, False
             status.port, status.usb_path, status.vid_pid = config.port, usb.path, usb.vid_pid
             self._backoff.reset()
-            await self.start()
+            if not self._stopping:
+                await self.start()
 
     async def detach(self, reason: str) -> None:
         """Its plug was pulled: `offline` at once, a send in flight ends, the port is given back. Idempotent."""
@@ -109,8 +112,6 @@ class Modem:
             self._lose(reason)  # what `attach` began meanwhile
             await self._end()
             self.config = replace(self.config, port="")
-            self.status.port = None
-            self._life.changed_now()
 
     async def stop(self, grace: float) -> None:
         """No new send; one in flight has `grace` seconds for its result; then the port is given back. Idempotent."""
@@ -120,7 +121,8 @@ class Modem:
                 await self._idle.wait()
         except TimeoutError:
             _LOG.warning("%s: a send has no result after %.0f s; its outcome stays unknown", self.config.name, grace)
-        await self._end()
+        async with self._plugging:
+            await self._end()
         await self._idle.wait()  # a send cut off by the closed port has its result by now
         if self.status.state is not ModemState.OFFLINE:
             self._leave("stopped", wanted=True)
@@ -188,6 +190,8 @@ class Modem:
             self._wake.clear()
             before = self._node.signature()
             delay = await self._connect_once()
+            if self._ending:
+                raise asyncio.CancelledError  # a task group that failed in the same moment has swallowed it
             anew = not self._astray and await self._node.wait(self._wake, delay, before)
             if self._look_again is not None and (self._astray or anew or not self._node.exists):
                 await self._stray(self._look_again)
@@ -208,12 +212,16 @@ class Modem:
         """The modem is not there, as from now; what runs on the connection ends."""
         if self._session is not None:
             self._session.lose(reason)
+        self.status.port = None
         if self.status.state is not ModemState.OFFLINE:
             self._leave(reason)
+        else:
+            self._life.changed_now()
 
     async def _end(self) -> None:
-        """No connection any more, and the port is closed or given up. Safe to be cancelled and called again."""
+        """No connection any more, and the port is closed or given up. Under `_plugging`; may be cancelled."""
         if self._task is not None:
+            self._ending = True
             self._task.cancel()
             await asyncio.wait({self._task})
             self._task = None
