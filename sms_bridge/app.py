@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hardware.errors import HardwareError
-from hardware.modem import Modem, ModemConfig
+from hardware.modem import Modem, ModemConfig, roles
 from hardware.types import ModemStatus, SendResult
 from hardware.usb import ports as usb
 from sms_bridge.config import Settings
@@ -204,12 +204,9 @@ class Bridge:
         settings = self._settings
         if settings.modems:
             return [_modem_config(settings, modem) for modem in settings.modems if modem.enabled]
-        found = usb.modems(await asyncio.get_running_loop().run_in_executor(None, usb.scan))
+        found = await asyncio.get_running_loop().run_in_executor(None, _plugged_in)
         if found:
-            return [
-                ModemConfig(_name(candidate.family, index), candidate.port.device)
-                for index, candidate in enumerate(found, 1)
-            ]
+            return [ModemConfig(_name(family, index), port) for index, (family, port) in enumerate(found, 1)]
         if not settings.virtual_modems.count:
             log.warning("no modem is configured and none was found: orders wait")
             return []
@@ -423,6 +420,16 @@ def _make_private(folder: Path) -> None:
         raise StoreError(
             f"the data folder {folder} cannot be made: {error.strerror}", hint="name another under `data_dir:`"
         ) from error
+
+
+def _plugged_in() -> list[tuple[str, str]]:
+    """Family and AT port of each modem that is plugged in and known. Blocking."""
+    seen = [roles.examine(device) for device in usb.devices()]
+    return [
+        (one.family or "modem", one.candidates[0].device)
+        for one in seen
+        if one.kind is roles.Kind.MODEM and one.candidates
+    ]
 
 
 def _name(family: str, index: int) -> str:

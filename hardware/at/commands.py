@@ -161,6 +161,9 @@ ICCID_COMMANDS: tuple[Command, ...] = (
     Command("AT#CCID", prefix="#CCID", timeout=SIM),
     Command("AT!ICCID?", prefix="!ICCID", timeout=SIM),
     Command("AT+CRSM=176,12258,0,0,10", prefix="+CRSM", bare=False, timeout=SIM),  # EF-ICCID, TS 51.011 10.1.1
+    Command("AT+CICCID", prefix="+ICCID", timeout=SIM),
+    Command("AT+ZGETICCID", prefix="+ZGETICCID", timeout=SIM),
+    Command("AT^SCID", prefix="^SCID", timeout=SIM),
 )
 """Ways to ask for the ICCID, the usual one first (domain A2.2)."""
 
@@ -173,6 +176,8 @@ ATTEMPTS_LEFT: tuple[Command, ...] = (
     Command("AT+UPINCNT", prefix="+UPINCNT", bare=False, timeout=SIM),
     Command("AT#PCT", prefix="#PCT", bare=False, timeout=SIM),
     Command("AT+CPINC?", prefix="+CPINC", bare=False, timeout=SIM),
+    Command('AT^SPIC="SC"', prefix="^SPIC", bare=False, timeout=SIM),
+    Command("AT+EPINC?", prefix="+EPINC", bare=False, timeout=SIM),
 )
 """Ways to ask how many PIN attempts are left; none of them uses one up (domain A8.1)."""
 

@@ -263,6 +263,7 @@ class VirtualModem:
         if cnmi[1] and not self.faults.take("no_urc"):
             name = self.personality.cmti_storage or place[0]
             extra = self.personality.mms_push_extra if _is_push(item) else ""
+            self.phone.uncounted_until = time.monotonic() + self.personality.count_lag
             self._message_urc(f'+CMTI: "{name}",{place[1]}{extra}')
             self.mark("cmti")
         return Reception.ACCEPTED

@@ -57,12 +57,14 @@ class Interview:
         self._config = config
         self._status = status
         self._ledger = ledger
+        self._profile = profiles.GENERIC
 
     async def run(self) -> Abilities:
         """The whole sequence, one command at a time, without a pause (domain A2.2 rows 3 to 14)."""
         await self._speak()
         found = Abilities()
-        found.profile = await self._identify()
+        found.profile = self._profile = await self._identify()
+        self._profile.guide(self._channel)
         for command in found.profile.init_commands:
             await ask(self._channel, command)
         found.took_pin = await unlock(self._channel, self._status, found.profile, self._config, self._ledger)
@@ -74,7 +76,7 @@ class Interview:
         for line in self._config.init_commands:
             await self._configured(line)
         self._status.capabilities = {
-            "profile": found.profile.name,
+            "profile": found.profile.label,
             "storages": list(found.storages.all),
             "home_storage": found.storages.home,
             "cnmi": list(found.cnmi) if found.cnmi else None,
@@ -84,7 +86,7 @@ class Interview:
 
     async def announce_messages(self) -> tuple[int, ...] | None:
         """Have new messages stored and announced; the `+CNMI` that the modem took, None: it takes none."""
-        for setting in commands.CNMI_LADDER:
+        for setting in self._profile.cnmi_ladder:
             try:
                 await patiently(self._channel, commands.new_messages(*setting))
             except (AtCommandError, AtTimeout):
@@ -187,11 +189,11 @@ class Interview:
         receiving = offered[-1] if offered else readable
         answer_now = await ask(channel, commands.storage_use())
         use = next((u for line in answer_now.lines if (u := parsers.cpms(line))), ()) if answer_now is not None else ()
-        candidates = [use[-1].storage if use else None, "SM", "ME", "MT"]
+        candidates = [use[-1].storage if use else None, *self._profile.storages, "SM", "ME", "MT"]
         homes = [s for s in candidates if s is not None and s in receiving and s in readable and s != "MT"] or ["SM"]
         swept = tuple(s for s in ("SM", "ME", "SR") if s in readable) or readable[:1]
         for home in dict.fromkeys(homes):
-            for arguments in (3, 2, 1):
+            for arguments in self._profile.cpms_arguments:
                 storages = Storages(home, swept if home in swept else (home, *swept), arguments)
                 try:
                     await patiently(channel, storages.select(home))
