@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -11,11 +10,9 @@ from hardware.at import commands, parsers
 from hardware.at.channel import AtChannel
 from hardware.at.resync import ESCAPE
 from hardware.at.types import AtCommandError, Command, Response
-from hardware.errors import AtTimeout, HardwareError, PortBusy, PortLost, PortWedged
+from hardware.errors import AtTimeout, HardwareError, PortLost, PortWedged
 from hardware.pool import timeouts
-from hardware.transport import SerialLink, holders_of, open_port
-from hardware.transport.failures import busy_hint
-from hardware.transport.opening import PTY_MAJORS
+from hardware.transport import SerialLink, open_port
 
 __all__ = ["Answer", "NoModem", "probe"]
 
@@ -45,7 +42,6 @@ async def probe(port: str, baudrate: int = 115200, *, ask_sim: bool = False) -> 
 
     Raises PortBusy, PortForbidden, PortMissing, PortWedged, PortLost, NoModem.
     """
-    await _check_free(port)
     ear = _Ear()
     link = await open_port(port, baudrate=baudrate, protocol_factory=lambda: ear)
     ear.connection_made(link)
@@ -99,22 +95,6 @@ async def _dialogue(channel: AtChannel, ear: _Ear, port: str, baudrate: int, *, 
             return await _identify(channel, port, baudrate, ask_sim=ask_sim)
     except (TimeoutError, AtTimeout) as error:
         raise NoModem(f"{port} answers now and then only", hint=_HINT) from error
-
-
-async def _check_free(port: str) -> None:
-    """Not every program locks what it opens, and to root no lock means anything: look who is there first."""
-    holders = await asyncio.get_running_loop().run_in_executor(None, _held, port)
-    if holders:
-        raise PortBusy(f"{port} is in use", hint=holders)
-
-
-def _held(port: str) -> str:
-    """Who holds the port, as a hint; blocking."""
-    try:
-        pseudo = os.major(os.stat(port).st_rdev) in PTY_MAJORS  # somebody always has the other end open
-    except OSError:
-        return ""
-    return busy_hint(port) if not pseudo and holders_of(port) else ""
 
 
 async def _greet(channel: AtChannel, ear: _Ear) -> None:
