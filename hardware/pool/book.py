@@ -48,7 +48,7 @@ class Book:
         self._known = {modem.key: modem for modem in await self._register.load()}
 
     async def stop(self) -> None:
-        """What is not written yet gets one more try."""
+        """Write what is not written yet, unless the register has been refusing it."""
         writer, self._writer = self._writer, None
         if writer is not None:
             if self._failing:

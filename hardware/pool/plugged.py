@@ -28,6 +28,8 @@ BAUDRATE: Final = 115200  # USB sticks ignore it
 ADAPTER_BAUDRATES: Final = (BAUDRATE, 9600)  # SIM800 boards hear both; a Wavecom may know the slow one only (domain A1)
 PATIENCE: Final = 3  # looks at a port that is not there, before that is worth a word
 
+# What its USB ids say for sure need not be waited for.
+_PATIENCE = {Kind.HILINK: 0.0, Kind.RECOVERY: 0.0, Kind.CDROM: timeouts.SWITCH}
 _HELD = (timeouts.HELD_FIRST, timeouts.HELD_CAP)
 _WEDGED = (timeouts.WEDGED_FIRST, timeouts.WEDGED_CAP)
 _MISSING = (timeouts.MISSING, timeouts.HELD_CAP)
@@ -152,8 +154,9 @@ class Plugged:
             self.look_again()
 
     def look_again(self, pause: float = 0.0) -> None:
-        """Find out anew, `pause` seconds from now; its modem is without it until then."""
+        """Find out anew, `pause` seconds from now; its modem is without it until then. With a pause: it may be gone."""
         self._pause = pause
+        self.hidden = self.hidden or pause > 0
         self._again.set()
 
     async def _run(self) -> None:
@@ -202,6 +205,8 @@ class Plugged:
             raise switched_off(owner)
         if not examined.candidates:
             state = ModemState.BLOCKED if examined.kind in REAL else ModemState.DETECTED
+            self._host.told(self, None)
+            await asyncio.sleep(_PATIENCE.get(examined.kind, timeouts.LATE_PORTS))
             raise Refused(examined.problem or "it has no port for AT commands", examined.hint or "", state=state)
         if examined.kind is Kind.ADAPTER and not self._host.asks_adapters:
             fix = "if a modem is behind it, name its port under `modems:`, or set `adapters: auto` under `usb:`"
@@ -210,6 +215,9 @@ class Plugged:
         await asyncio.sleep(self._arrived_at + examined.delay - asyncio.get_running_loop().time())
         self._say(_Told(ModemState.INTERVIEWING, self.problem, self.fix))
         self.answer = await self._ask(examined)
+        if self._host.owner_of(self.device) is not None:  # its name under /dev/serial/by-id has come meanwhile
+            self.look_again()
+            return
         self._host.real_seen()
         await self._host.bind(self, self.answer)
 

@@ -299,7 +299,7 @@ class Pool:
 
     def modem_event(self, modem: str, event: str, data: dict[str, object]) -> None:
         found, iccid = self.modems.get(modem), data.get("iccid")
-        if event == "sim_unlocked" and found is not None and isinstance(iccid, str):
+        if event == "sim_unlocked" and found is not None and modem not in self._virtual and isinstance(iccid, str):
             self._note(found)
             self._records.note_pin(found, iccid)
         self._listener.modem_event(modem, event, data)

@@ -54,7 +54,8 @@ class Records:
             if binding.enabled:
                 yield self._bindings.dress(binding.config, binding.config.name)
         for known in self._book:
-            if known.name is not None and known.name not in self._bindings:
+            bound = self._bindings.find(known.imei, known.iccid, known.usb_path or "") is not None
+            if known.name is not None and not bound and known.name not in self._bindings:
                 yield self.plain(known.name)
 
     def plain(self, name: str) -> ModemConfig:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+SWITCH: Final = 10.0  # for usb-modeswitch to make a modem of a CD-ROM, before that is a problem
+LATE_PORTS: Final = 3.0  # for ports that appear after the rest, when a driver is loaded first
+
 LISTEN: Final = 0.1  # before the first octet is written: what streams by itself is heard by then (domain A1.1)
 ANSWER: Final = 1.0  # to AT, which is asked three times (domain A1.3)
 IDENTITY: Final = 3.0  # to each way of asking for the IMEI: modems answer it from memory

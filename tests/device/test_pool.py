@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
+import tty
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ import serial
 
 from hardware.at import timeouts as at_timeouts
 from hardware.modem import MemoryPinLedger, ModemConfig
-from hardware.pool import Binding, MemoryRegister, timeouts
-from hardware.types import ModemState, SendOutcome
+from hardware.modem.roles import Kind
+from hardware.pool import Binding, MemoryRegister, plugged, timeouts
+from hardware.types import KnownModem, ModemState, SendOutcome
 from tests.support.plug_rig import EC25, PlugRig, plug_rig
 
 ONE, TWO = "quectel-1", "quectel-2"
@@ -500,3 +503,138 @@ async def test_the_pool_can_be_stopped_at_any_moment(tmp_path: Path) -> None:
         for wait in (0.0, 0.05, 0.1, 0.25, 0.35, 0.4, 0.45, 0.5, 0.7):
             async with plug_rig(tmp_path, sticks=it.sticks):
                 await asyncio.sleep(wait)
+
+
+async def test_a_pulled_stick_whose_line_stays_silent_is_offline_all_the_same(tmp_path: Path) -> None:
+    """Some drivers hang up late or never: what the watcher sees is enough."""
+    async with plug_rig(tmp_path, latency=5.0) as it:
+        it.sticks.put(0, "1-1")
+        modem = await it.ready(ONE)
+        sending = asyncio.create_task(it.send(ONE))
+        await it.until(lambda: it.emulator.modems[0].sending)
+        await asyncio.sleep(0.05)
+        began = time.monotonic()
+        it.usb.unplug("1-1")
+        await it.state(ONE, ModemState.OFFLINE, 1.0)
+        result = await sending
+        assert time.monotonic() - began < 1.0
+        assert result.outcome is SendOutcome.UNKNOWN
+        assert result.error is not None
+        assert result.error.code == "port_lost"
+        assert "unplugged from 1-1" in (modem.status.health_reason or "")
+
+
+async def test_a_driver_that_hangs_in_close_delays_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = serial.Serial.close
+
+    def slow(port: serial.Serial) -> None:
+        if port.port == hanging:
+            time.sleep(1.0)  # in a thread
+        real(port)
+
+    async with plug_rig(tmp_path, TWO_STICKS) as it:
+        hanging = it.sticks.put(0, "1-1")
+        await it.ready(ONE)
+        monkeypatch.setattr(serial.Serial, "close", slow)
+        it.sticks.pull("1-1")
+        began = time.monotonic()
+        await it.state(ONE, ModemState.OFFLINE, 0.5)
+        it.usb.held.add("ttyUSB0")  # its number is taken until it is closed
+        it.sticks.put(1, "1-2")
+        await it.ready(TWO)
+        assert time.monotonic() - began < 1.0
+        it.sticks.put(0, "1-1")
+        await it.ready(ONE)
+
+
+async def test_a_port_that_streams_something_else_is_left_alone(tmp_path: Path) -> None:
+    master, slave = os.openpty()
+    try:
+        tty.setraw(slave)
+        async with plug_rig(tmp_path) as it:
+            stop = threading.Event()
+            noise = threading.Thread(target=_pour, args=(master, stop))
+            noise.start()
+            try:
+                it.usb.plug("1-1", *EC25, [(2, "ff/00/00", "option", os.ttyname(slave))])
+                view = await it.view("1-1", ModemState.BLOCKED, "streams")
+                assert "left alone" in view.fix
+            finally:
+                stop.set()
+                noise.join()
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+def _pour(master: int, stop: threading.Event) -> None:
+    """A debug log, as some modems pour out of one of their ports (domain A1.3)."""
+    os.set_blocking(master, False)
+    while not stop.wait(0.002):
+        try:
+            os.write(master, bytes(range(128, 256)))
+        except BlockingIOError:
+            continue
+
+
+async def test_a_second_adapter_speed_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeouts, "ANSWER", 0.1)
+    async with plug_rig(tmp_path, ("sim800l",)) as it:
+        it.emulator.modems[0].plug(booted=True)
+        it.emulator.fault(0, "no_answer", on="", count=4)  # ESC CR may be one, AT the rest
+        slave = it.emulator.modems[0].line.slave_name
+        it.usb.plug("1-1", *CH340, [(0, "ff/01/02", "ch341", slave)], product="USB Serial")
+        modem = await it.ready("modem-1")
+        assert modem.config.baudrate == 9600
+
+
+async def test_a_mode_switch_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(plugged._PATIENCE, Kind.CDROM, 0.3)
+    async with plug_rig(tmp_path) as it:
+        it.usb.plug("1-1", 0x12D1, 0x1446, [(0, "08/06/50", "usb-storage", None)])
+        await it.view("1-1", ModemState.DETECTED)
+        assert not it.ears.of("modem_blocked")
+        assert "usb-modeswitch" in (await it.view("1-1", ModemState.BLOCKED, "CD-ROM")).fix
+        it.usb.unplug("1-1")
+        it.sticks.put(0, "1-1")
+        await it.ready(ONE)
+
+
+async def test_what_the_disk_refuses_to_keep_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeouts, "REGISTER_RETRY", 0.05)
+    register = Refusing()
+    async with plug_rig(tmp_path, register=register) as it:
+        it.sticks.put(0, "1-1")
+        await it.ready(ONE)
+        assert register.refused
+        register.full = False
+        await it.until(lambda: register.kept)
+        assert register.kept[it.emulator.modems[0].imei].name == ONE
+
+
+class Refusing(MemoryRegister):
+    """A full disk, until it is not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.full = True
+        self.refused = 0
+
+    async def save(self, modem: KnownModem) -> None:
+        if self.full:
+            self.refused += 1
+            raise OSError("no space left on device")
+        await super().save(modem)
+
+
+async def test_a_configured_name_takes_the_place_of_the_remembered_one(tmp_path: Path) -> None:
+    register = MemoryRegister()
+    async with plug_rig(tmp_path, register=register) as it:
+        it.sticks.put(0, "1-1")
+        await it.ready(ONE)
+        await it.pool.stop(0.1)
+        for binding in (bound("alarm", imei=it.emulator.modems[0].imei), bound("cellar", usb_path="1-1")):
+            async with plug_rig(tmp_path, register=register, bindings=[binding], sticks=it.sticks) as named:
+                name = binding.config.name
+                await named.ready(name)
+                assert named.pool.modems.keys() == {name}, "no ghost of the old name"
