@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from sms_bridge.config import Settings
+from sms_bridge.config.plans import balance_plans
+from sms_bridge.core.balances import Balances
 from sms_bridge.core.clock import SystemClock
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.errors import CoreError, StoreError
@@ -31,6 +33,7 @@ from sms_bridge.mqtt.handlers import make_handlers
 from sms_bridge.mqtt.requests import Handler
 from sms_bridge.mqtt.settings import MqttSettings, TlsSettings
 from sms_bridge.observe.systemd import Notifier
+from sms_bridge.routes.ussd import UssdDesk
 from sms_bridge.store.journal import Journal
 from sms_bridge.store.modems import ModemTable
 from sms_bridge.store.pins import PinFile
@@ -73,6 +76,8 @@ class Bridge:
         self._journal: Journal
         self._dispatcher: Dispatcher
         self._service: Service
+        self._balances: Balances
+        self._ussd = UssdDesk(self._modems.__getitem__, lambda *heard: self._balances.heard(*heard))
         self._mqtt: Mqtt
 
     async def run(self) -> int:
@@ -124,6 +129,7 @@ class Bridge:
             data=settings.data_dir,
             handlers=self._handlers(),
             queue_of=lambda _name: self._dispatcher.in_memory,
+            balance_of=self._balances.of,
             on_problem=self._problem,
         )
         stack.push_async_callback(self._stop)
@@ -133,6 +139,7 @@ class Bridge:
         self._mqtt.states.info(self._info())
         self._modems.publish_on(self._mqtt)
         self._own(self._tick(), "tick")
+        self._own(self._balances.run(), "balances")
         self._systemd.ready()
         # What was imported and built so far stays: no collection need look at it again.
         gc.freeze()
@@ -158,6 +165,19 @@ class Bridge:
             except StoreError as error:
                 log.error("the journal cannot be written: %s %s", error, error.hint)
                 await asyncio.sleep(STORE_RETRY)
+        self._balances = Balances(
+            self._journal,
+            self._clock,
+            balance_plans(self._settings),
+            modems=lambda: list(self._modems.statuses()),
+            idle=self._modems.is_idle,
+            ask=self._ussd.through,
+            submit=self._service.submit,
+            changed=lambda name: self._modems.modem_changed(self._modems[name].status),
+            region=self._settings.default_region,
+        )
+        await self._balances.start()
+        stack.push_async_callback(self._balances.stop)
         if self._journal.opened.damaged_copy is not None:
             await self._service.event("journal_damaged", moved_to=str(self._journal.opened.damaged_copy))
 
@@ -238,6 +258,8 @@ class Bridge:
             reset=self._modems.reset,
             rename=self._modems.rename,
             remove=self._modems.remove,
+            balance=self._balances.check,
+            ussd=self._ussd,
             health=health,
             restart=restart,
         )

@@ -10,14 +10,16 @@ import logging
 import re
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from hardware.errors import HardwareError
-from hardware.modem import Modem, ModemConfig, PinLedger
+from hardware.modem import CALL_EVENTS, Modem, ModemConfig, PinLedger
 from hardware.pool import Binding, DeviceView, Pool, PoolSettings
 from hardware.types import ModemRegister, ModemStatus, SendResult
 from hardware.usb.watcher import Watcher
 from sms_bridge.config import ModemSettings, Settings
+from sms_bridge.config.plans import allowed_ussd
 from sms_bridge.core.clock import Clock
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.errors import StoreError
@@ -108,6 +110,16 @@ class Modems:
     def __contains__(self, name: object) -> bool:
         return self._pool is not None and name in self._pool.modems
 
+    def __getitem__(self, name: str) -> Modem:
+        """KeyError for one that is not, or no longer, there."""
+        if self._pool is None:
+            raise KeyError(name)
+        return self._pool.modems[name]
+
+    def is_idle(self, name: str) -> bool:
+        """Whether it could do something else than to send."""
+        return name in self and (modem := self[name]).can_send and not modem.sending
+
     def names(self) -> tuple[str, ...]:
         return tuple(self._pool.modems) if self._pool is not None else ()
 
@@ -186,9 +198,10 @@ class Modems:
             self._publish_list(only_if_changed=True)
 
     def modem_event(self, modem: str, event: str, data: dict[str, object]) -> None:
-        if event == "call" and self._mqtt is not None:
-            payload = event_json(event, self._clock.now(), {"modem": modem, **data})
-            self._mqtt.link.send(self._mqtt.topics.call(modem), payload)
+        if event in CALL_EVENTS:
+            if self._mqtt is not None:
+                about = {"modem": modem, **data, **self._service.caller(data.get("number"))}
+                self._mqtt.call(modem, event_json(event, self._clock.now(), about))
             return
         self.device_event(event, {"modem": modem, **data})
 
@@ -242,7 +255,7 @@ class Modems:
         for index, port in enumerate(ports, 1):
             name = f"virtual-{index}"
             self._virtual_names.append(name)
-            await pool.add(ModemConfig(name, port))
+            await pool.add(replace(_modem_config(self._settings, None), name=name, port=port))
 
     async def _retire_virtual(self) -> None:
         """A real modem is here: each virtual one ends what it is sending, and is gone for good."""
@@ -401,4 +414,6 @@ def _modem_config(settings: Settings, modem: ModemSettings | None) -> ModemConfi
         init_commands=own.init_commands,
         result_timeout=settings.sending.result_timeout,
         prompt_timeout=settings.sending.prompt_timeout,
+        ussd_allow=allowed_ussd(settings),
+        hang_up=settings.calls.hang_up,
     )

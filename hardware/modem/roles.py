@@ -108,10 +108,14 @@ def _modem(device: UsbDevice, family: Profile, model: Model) -> Examined:
     asked = sorted((item for item in roles if _may_be_asked(item[1])), key=_preference)
     if not asked:
         kind, problem, hint = _without_at(device, family, model)
+        if kind is Kind.OTHER:
+            return _closed(device, kind, None, None, roles=roles)
         return _closed(device, kind, family, model, problem, hint, roles=roles)
     candidates = tuple(port for port, _ in asked)
     left = tuple((port, role.value) for port, role in roles if role is not None and port not in candidates)
-    return Examined(Kind.MODEM, family.title, candidates, left, None, None, model.delay, f"{family.title} {model.name}")
+    return Examined(
+        Kind.MODEM, family.title, candidates, left, None, None, delay=model.delay, model=_name(family, model)
+    )
 
 
 def _roles(device: UsbDevice, family: Profile, model: Model) -> list[tuple[UsbPort, Role | None]]:
@@ -125,10 +129,10 @@ def _roles(device: UsbDevice, family: Profile, model: Model) -> list[tuple[UsbPo
 
 
 def _role(number: int, triplet: tuple[int, int, int], family: Profile, model: Model) -> Role | None:
-    """By interface number where the row names it, else by class triplet; a triplet that is known to be no AT wins."""
+    """By interface number where the row names it, else by class triplet; one that is known to be no AT port wins."""
     general = _TRIPLETS.get(triplet)
     named = model.ports.get(number)
-    if general is not None and (named is None or not _may_be_asked(general)):
+    if general is not None and (named is None or model.is_rest or not _may_be_asked(general)):
         return general
     if named is not None:
         return named
@@ -177,12 +181,13 @@ def _without_at(device: UsbDevice, family: Profile, model: Model) -> tuple[Kind,
         )
     if (network := _network(interfaces)) is not None:
         if network == "Ethernet" and model.may_be_web:
-            return Kind.HILINK, *_HILINK
+            stick = not model.is_rest or any(interface.triplet[0] == _MASS_STORAGE for interface in interfaces)
+            return (Kind.HILINK, *_HILINK) if stick else (Kind.OTHER, None, None)  # a telephone shares its network
         hint = family.no_at_hint.replace("PLUG", device.path) or _COMPOSITION
         return Kind.NO_AT, f"shows a network interface ({network}) and no AT port", _joined(hint, model.hint)
     if device.ports:
         return Kind.MODEM, "none of its serial ports is known to speak AT", _REPORT
-    if any(pid is None for _, pid in model.ids):
+    if model.is_rest:
         return Kind.OTHER, None, None  # the vendor makes telephones and keyboards, too
     hint = "unplug it and plug it in again, at a powered hub; `dmesg` may say what is wrong"
     return Kind.MODEM, "shows no serial port", hint
@@ -279,9 +284,13 @@ def _closed(
     """A device none of whose ports is opened."""
     known = roles if roles is not None else [(port, role) for port in device.ports]
     left = tuple((port, (each or Role.UNKNOWN).value) for port, each in known)
-    name = f"{family.title} {model.name}" if family is not None and model is not None else None
+    name = _name(family, model) if family is not None and model is not None else None
     delay = model.delay if model is not None else 0.0
     return Examined(kind, family.title if family is not None else None, (), left, problem, hint, delay, name)
+
+
+def _name(family: Profile, model: Model) -> str:
+    return f"{family.title} (a model that is not listed)" if model.is_rest else f"{family.title} {model.name}"
 
 
 def _says(device: UsbDevice) -> str:

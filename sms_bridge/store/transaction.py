@@ -12,6 +12,7 @@ from sms_bridge.core.conversations import MOST
 from sms_bridge.core.lanes import lane_of, lane_of_sim
 from sms_bridge.core.model import (
     Attempt,
+    Balance,
     ClaimantView,
     InboundPart,
     InboundSet,
@@ -84,6 +85,10 @@ class SqlReader:
     def inbox(self, limit: int, before: int | None = None) -> list[InboundSet]:
         sql = f"SELECT {rows.SET_COLUMNS} FROM inbound WHERE payload <> '' AND seq < ? ORDER BY seq DESC LIMIT ?"
         return [rows.set_from(row) for row in self._db.execute(sql, (before or 2**62, limit))]
+
+    def balances(self) -> list[Balance]:
+        sql = f"SELECT {rows.BALANCE_COLUMNS} FROM balances ORDER BY sim"
+        return [rows.balance_from(row) for row in self._db.execute(sql)]
 
     def outbox_after(self, seq: int, limit: int) -> list[OutboxRow]:
         sql = "SELECT seq, kind, payload FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?"
@@ -335,6 +340,9 @@ class SqlTransaction(SqlReader):
     def orders_for(self, modem: str, limit: int) -> list[Order]:
         sql = f"SELECT {rows.ORDER_COLUMNS} FROM orders WHERE modem_wanted = ? AND stage IN ('held', 'ready') LIMIT ?"
         return [rows.order_from(row) for row in self._db.execute(sql, (modem, limit))]
+
+    def save_balance(self, balance: Balance) -> None:
+        self._db.execute(rows.BALANCE_REPLACE, rows.balance_values(balance))
 
     def emit(self, kind: str, payload: str) -> None:
         seq = self._last["outbox"] = self._last["outbox"] + 1

@@ -56,6 +56,8 @@ PIN_COUNTER = {
 def test_the_devices_that_must_be_there() -> None:
     assert set(names()) == ICCID.keys() == PIN_COUNTER.keys()
     assert DEFAULT in names()
+    page = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text(encoding="utf-8")
+    assert [name for name in names() if f"`{name}`" not in page] == []
 
 
 @pytest.mark.parametrize("name", names())
