@@ -12,7 +12,7 @@ import socket
 import sys
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ from typing import Any
 from sms_bridge.config import Settings
 from sms_bridge.config.plans import balance_plans
 from sms_bridge.core.balances import Balances
-from sms_bridge.core.clock import SystemClock
+from sms_bridge.core.clock import SystemClock, from_ms
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.errors import CoreError, StoreError
+from sms_bridge.core.queues import Queues
 from sms_bridge.core.service import Service
 from sms_bridge.core.settings import DAY, CoreSettings
 from sms_bridge.modems import Modems
@@ -73,6 +74,7 @@ class Bridge:
         self._code = 0
         self._systemd = Notifier()
         self._started_at = datetime.now(UTC)
+        self._started = self._clock.monotonic()
         self._journal: Journal
         self._dispatcher: Dispatcher
         self._service: Service
@@ -112,11 +114,11 @@ class Bridge:
         await loop.run_in_executor(None, _make_private, settings.data_dir)
         broker = asyncio.create_task(self._broker(stack))
         try:
-            self._journal = await Journal.open(settings.data_dir)
+            self._journal = await Journal.open(settings.data_dir, clock=self._clock)
             stack.push_async_callback(self._journal.close)
             await self._build(stack)
             stack.push_async_callback(self._stop_sending)  # should the rest of the start fail
-            await self._modems.start(self._service, self._dispatcher, ModemTable(self._journal))
+            await self._modems.start(self._service, self._dispatcher, self._queues, ModemTable(self._journal))
             host, port = await broker
         except BaseException:
             await _discard(broker)
@@ -128,7 +130,7 @@ class Bridge:
             journal=self._journal,
             data=settings.data_dir,
             handlers=self._handlers(),
-            queue_of=lambda _name: self._dispatcher.in_memory,
+            queue_of=self._modems.queue_of,
             balance_of=self._balances.of,
             on_problem=self._problem,
         )
@@ -149,6 +151,7 @@ class Bridge:
     async def _build(self, stack: AsyncExitStack) -> None:
         core = _core_settings(self._settings)
         self._dispatcher = Dispatcher(self._journal, core, self._clock, self._modems.limits_of)
+        self._queues = Queues(self._journal, self._dispatcher)
         stack.push_async_callback(self._dispatcher.stop)
         self._service = Service(
             self._journal,
@@ -157,6 +160,7 @@ class Bridge:
             self._clock,
             knows_modem=self._modems.__contains__,
             own_number=self._modems.own_number,
+            clock_changed=self._clock_changed,
         )
         while True:
             try:
@@ -221,9 +225,13 @@ class Bridge:
         modems = list(self._modems.statuses())
         working = self._modems.in_service()
         verdict = "pass" if working == len(modems) and modems else "warn" if working else "fail"
+        warnings = self._warnings()
+        if warnings and verdict == "pass":
+            verdict = "warn"
         return {
             "status": verdict,
-            "queue": self._dispatcher.in_memory,
+            "warnings": warnings,
+            "queue": self._queues.total,
             "sending": self._dispatcher.sending,
             "modems": {"total": len(modems), "ready": working},
             "sent": sum(modem.sent for modem in modems),
@@ -232,7 +240,7 @@ class Bridge:
             "mqtt": {"connected": self._mqtt.link.connected, "connects": self._mqtt.link.connects},
             "journal": {"commits": self._journal.commits},
             "process": {
-                "uptime_sec": int((datetime.now(UTC) - self._started_at).total_seconds()),
+                "uptime_sec": int(self._clock.monotonic() - self._started),
                 "rss_mb": _rss_mb(),
                 "pid": os.getpid(),
             },
@@ -291,6 +299,7 @@ class Bridge:
             await asyncio.sleep(TICK)
             try:
                 await self._service.tick()
+                await self._modems.look_at_queues()
             except StoreError as error:
                 log.error("what has fallen due waits: %s %s", error, error.hint)
             except Exception:  # schedules and deadlines must outlive a mistake of ours
@@ -313,6 +322,22 @@ class Bridge:
 
     def _problem(self, code: str, text: str) -> None:
         self._own(self._record_event(code, {"text": text}), "mqtt-problem")
+
+    def _warnings(self) -> list[str]:
+        """What a person should know of a bridge that works."""
+        if self._service.clock_is_set:
+            return []
+        now = from_ms(self._clock.now())
+        return [f"the clock of this computer is not set, it says {now:%Y-%m-%d %H:%M} UTC: check its network time"]
+
+    def _clock_changed(self, by: int) -> None:
+        """Times that are shown; ms."""
+        shift = timedelta(milliseconds=by)
+        self._started_at += shift
+        for status in self._modems.statuses():
+            if status.started_at is not None:
+                status.started_at += shift
+        self._mqtt.states.info(self._info())
 
     def _own(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)

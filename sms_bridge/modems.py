@@ -25,6 +25,7 @@ from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.errors import StoreError
 from sms_bridge.core.events import event_json
 from sms_bridge.core.model import AUTO, ClaimantView
+from sms_bridge.core.queues import Queues
 from sms_bridge.core.quota import Limits
 from sms_bridge.core.service import Service
 from sms_bridge.mqtt.front import Mqtt
@@ -59,12 +60,14 @@ class Modems:
         self._real = False
         self._shown: tuple[object, ...] = ()
         self._mqtt: Mqtt | None = None
+        self._shown_queues: dict[str, int] = {}
         self._service: Service
         self._dispatcher: Dispatcher
+        self._queues: Queues
 
-    async def start(self, service: Service, dispatcher: Dispatcher, register: ModemRegister) -> None:
+    async def start(self, service: Service, dispatcher: Dispatcher, queues: Queues, register: ModemRegister) -> None:
         """Begin with all that is configured, known or plugged in; returns at once. StoreError."""
-        self._service, self._dispatcher = service, dispatcher
+        self._service, self._dispatcher, self._queues = service, dispatcher, queues
         settings = self._settings
         pool_settings = PoolSettings(
             bindings=tuple(_binding(settings, modem) for modem in settings.modems),
@@ -130,6 +133,22 @@ class Modems:
     def in_service(self) -> int:
         """How many can send."""
         return sum(modem.can_send for modem in self._pool.modems.values()) if self._pool is not None else 0
+
+    def queue_of(self, name: str) -> int:
+        """How many orders only it may send, and what it holds of the others."""
+        if name not in self:
+            return 0
+        status = self[name].status
+        return self._queues.of(ClaimantView(name, status.iccid, status.imei))
+
+    async def look_at_queues(self) -> None:
+        """A queue is shown as it is, also when nothing else of its modem changes. StoreError."""
+        await self._queues.look()
+        for status in self.statuses():
+            queue = self.queue_of(status.name)
+            if self._shown_queues.get(status.name) != queue:
+                self._shown_queues[status.name] = queue
+                self.modem_changed(status)
 
     def own_number(self, name: str) -> str | None:
         """The number of the SIM in it, as configured, else as the SIM says."""

@@ -140,7 +140,7 @@ class Interview:
                 f"another modem answers on {self._config.port} than the one that was there",
                 hint="the ports were numbered anew; they are looked at again",
             )
-        if imei is not None and not imei.valid:
+        if imei is not None and not imei.valid and status.imei != imei.digits:
             _LOG.warning("%s: its IMEI fails the check digit", status.name, extra={"modem": status.name})
         status.imei = imei.digits if imei is not None else None
         return profiles.find(status.manufacturer, status.model)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 from hardware.modem import timeouts
 from hardware.types import Health, ModemListener, ModemState, ModemStatus
@@ -51,6 +53,9 @@ class Life:
         self._faults: dict[str, str] = {}
         self._ready = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        self._hushed = False
+        self._unsaid: list[Callable[[], None]] = []  # while it is hushed
+        self._identity_told: tuple[object, ...] = ()
 
     @property
     def state(self) -> ModemState:
@@ -66,6 +71,8 @@ class Life:
 
     def move(self, state: ModemState, reason: str, *, wanted: bool = False) -> None:
         """Go to `state`; raises ValueError for a move that is not in the table. `wanted`: nothing is wrong."""
+        if self._hushed and self._keeps_quiet(state, reason):
+            return
         old = self.status.state
         if state == old and reason == self._reason:
             return
@@ -81,10 +88,15 @@ class Life:
             self._warnings.clear()
             self._faults.clear()
         level = logging.WARNING if _HEALTH[state] is Health.FAIL and not wanted else logging.INFO
-        level = level if state != old else logging.DEBUG
+        level = level if state != old or state is ModemState.BLOCKED else logging.DEBUG
         _LOG.log(level, "%s: %s -> %s: %s", self.status.name, old, state, reason, extra={"modem": self.status.name})
         self._judge_health()
         self.changed_now()
+
+    def hush(self) -> None:
+        """From here on a blocked modem is looked at now and then: nothing is told until something has changed."""
+        self._hushed = self.state is ModemState.BLOCKED
+        self._identity_told = self._identity()
 
     def in_service(self, reason: str) -> None:
         """The modem can send: ready, or degraded while a fault stands."""
@@ -101,6 +113,9 @@ class Life:
 
     def event(self, name: str, **data: object) -> None:
         """Tell the listener of something that happened."""
+        if self._hushed:
+            self._unsaid.append(partial(self.event, name, **data))
+            return
         try:
             self._listener.modem_event(self.status.name, name, data)
         except Exception:
@@ -112,7 +127,7 @@ class Life:
 
     def changed(self) -> None:
         """A counter or a reading changed: told soon, together with others."""
-        if self._timer is None:
+        if self._timer is None and not self._hushed:
             self._timer = asyncio.get_running_loop().call_later(timeouts.CHANGE_COALESCE, self.changed_now)
 
     def changed_now(self) -> None:
@@ -128,6 +143,28 @@ class Life:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _keeps_quiet(self, state: ModemState, reason: str) -> bool:
+        """Whether a move of a hushed modem says nothing new; else all is told that was not."""
+        if state in (ModemState.DETECTED, ModemState.INTERVIEWING):
+            self._unsaid.append(partial(self.move, state, reason))
+            return True
+        unsaid, self._unsaid = self._unsaid, []
+        if state is ModemState.BLOCKED and reason == self._reason:
+            if self._identity() != self._identity_told:
+                self.hush()
+                self.changed_now()
+            return True
+        self._hushed = False
+        if state not in MOVES[ModemState.BLOCKED] and state is not ModemState.BLOCKED:
+            for say in unsaid:  # the way it took to get here
+                say()
+        return False
+
+    def _identity(self) -> tuple[object, ...]:
+        """What may change of a blocked modem."""
+        status = self.status
+        return (status.sim.state, status.sim.pin_attempts_left, status.iccid, status.imei, status.firmware)
 
     def _note(self, notes: dict[str, str], key: str, sentence: str | None) -> bool:
         if notes.get(key) == sentence:

@@ -321,6 +321,7 @@ class Modem:
                 return timeouts.RECONNECT_CAP
             case SimBlocked():
                 self._life.move(ModemState.BLOCKED, sentence)
+                self._life.hush()
                 return timeouts.BLOCKED_RETRY
         if self.status.state is not ModemState.OFFLINE:
             self._life.move(ModemState.RECOVERING, sentence)

@@ -20,6 +20,7 @@ EMPTY_SLOT_RETRY: Final = 0.5  # announced but not there yet: Huawei E3531 (doma
 INBOX_TURN: Final = 1.0  # of reads and deletions between two sends: little beside a send, three reads even at 9600 Bd
 STORE: Final = 60.0  # one commit on the worst SD card, with a busy writer before it
 LAST_STORE: Final = 5.0  # a commit that runs when the connection ends; the next connection waits for it
+OFFER_AGAIN: Final = 86_400.0  # what stays in a slot: the sink remembers what it hears of, and forgets in the end
 SINK_BACKOFF_FIRST: Final = 1.0  # the journal refused: each sweep reads the whole SIM again, so not a storm
 SINK_BACKOFF_CAP: Final = 60.0
 

@@ -24,7 +24,7 @@ class CoreSettings:
     bound_wait: float = 600.0  # seconds the rest of a half-sent message waits for its SIM (domain B8)
     reassembly_timeout: float = 3600.0  # seconds without a further part before `partial` is published
     reassembly_gap: float = 24 * 3600.0  # a part that is this much older or newer is of another message (E4.3)
-    dedupe_window: float = 72 * 3600.0  # seconds in which a received PDU is recognised (E4.1)
+    dedupe_window: float = 72 * 3600.0  # seconds in which a received PDU is recognised, at least (E4.1)
     retention_days: float = 30  # finished orders, received messages
     quarantine_days: float = 90
     outbox_days: float = 30  # what could not be published for so long is dropped

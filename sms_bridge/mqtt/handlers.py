@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from hardware.pdu import PduError, estimate
 from sms_bridge.core.errors import CoreError, StoreError
+from sms_bridge.core.model import InboxPage
 from sms_bridge.mqtt.payloads import MAX_TEXT
 from sms_bridge.mqtt.requests import Handler, RequestError, text_field, whole_field
 
@@ -22,14 +23,14 @@ class QueryPort(Protocol):
     async def get(self, id: str) -> list[dict[str, Any]]:
         """The statuses of all orders of this id; empty: no such id."""
 
-    async def cancel(self, id: str) -> list[dict[str, Any]]:
-        """Cancel what has not been begun; the statuses after that; empty: no such id."""
+    async def cancel(self, id: str) -> tuple[list[dict[str, Any]], int]:
+        """Cancel what has not been begun; the statuses after that (none: no such id), and how many that were."""
 
     async def resend(self, id: str) -> int:
         """Send orders of unknown fate once more; how many."""
 
-    async def inbox(self, limit: int = 50, before: int | None = None) -> list[str]:
-        """Received messages as JSON texts, newest first."""
+    async def inbox(self, limit: int = 50, before: int | None = None) -> InboxPage:
+        """Received messages, newest first."""
 
     def explain(self, to: str, parts: int) -> list[dict[str, Any]]:
         """Which modem would send it, and why not the others."""
@@ -98,9 +99,9 @@ class _Questions:
 
     async def cancel(self, fields: dict[str, Any]) -> Any:
         id = text_field(fields, "id")
-        orders = _known(id, await _stored(self._service.cancel(id)))
-        cancelled = sum(order.get("state") == "cancelled" for order in orders)
+        orders, cancelled = await _stored(self._service.cancel(id))
         if not cancelled:
+            _known(id, orders)
             raise RequestError(f"nothing of {_shown(id)} can be cancelled any more: it is {orders[0].get('state')}")
         return {"id": id, "cancelled": cancelled, "orders": orders}
 
@@ -125,8 +126,8 @@ class _Questions:
     async def inbox(self, fields: dict[str, Any]) -> Any:
         limit = whole_field(fields, "limit", 50, 1, MAX_INBOX)
         before = whole_field(fields, "before", None, 1, 2**62)
-        found = await _stored(self._service.inbox(limit or 50, before))
-        return {"messages": [json.loads(text) for text in found]}
+        page = await _stored(self._service.inbox(limit or 50, before))
+        return {"messages": [json.loads(text) for text in page.messages], "next": page.next}
 
 
 def _estimate(fields: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from sms_bridge.config.settings import UsbSettings, VirtualModemSettings
 from sms_bridge.core.clock import SystemClock
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.model import OutboxRow
+from sms_bridge.core.queues import Queues
 from sms_bridge.core.service import Service
 from sms_bridge.core.settings import CoreSettings
 from sms_bridge.modems import Modems
@@ -117,7 +118,7 @@ async def house(
     journal.on_outbox(it.told)
     try:
         await service.start()
-        await fleet.start(service, dispatcher, ModemTable(journal))
+        await fleet.start(service, dispatcher, Queues(journal, dispatcher), ModemTable(journal))
         yield it
     finally:
         await fleet.stop(1.0)
