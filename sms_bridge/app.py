@@ -24,8 +24,10 @@ from sms_bridge.core.clock import SystemClock, from_ms
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.errors import CoreError, StoreError
 from sms_bridge.core.queues import Queues
+from sms_bridge.core.selftest import SelfTests
 from sms_bridge.core.service import Service
 from sms_bridge.core.settings import DAY, CoreSettings
+from sms_bridge.core.testbook import Member
 from sms_bridge.modems import Modems
 from sms_bridge.mqtt.broker import ManagedBroker, probe
 from sms_bridge.mqtt.errors import LinkError
@@ -38,6 +40,7 @@ from sms_bridge.routes.ussd import UssdDesk
 from sms_bridge.store.journal import Journal
 from sms_bridge.store.modems import ModemTable
 from sms_bridge.store.pins import PinFile
+from sms_bridge.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +81,7 @@ class Bridge:
         self._journal: Journal
         self._dispatcher: Dispatcher
         self._service: Service
+        self._tests: SelfTests
         self._balances: Balances
         self._ussd = UssdDesk(self._modems.__getitem__, lambda *heard: self._balances.heard(*heard))
         self._mqtt: Mqtt
@@ -143,6 +147,7 @@ class Bridge:
         self._own(self._tick(), "tick")
         self._own(self._balances.run(), "balances")
         self._systemd.ready()
+        self._own(self._watch().run(), "watch")
         # What was imported and built so far stays: no collection need look at it again.
         gc.freeze()
         if self._journal.opened.check_pending:
@@ -153,6 +158,13 @@ class Bridge:
         self._dispatcher = Dispatcher(self._journal, core, self._clock, self._modems.limits_of)
         self._queues = Queues(self._journal, self._dispatcher)
         stack.push_async_callback(self._dispatcher.stop)
+        self._tests = SelfTests(
+            self._journal,
+            lambda batch: self._service.submit(batch),
+            self._settings.self_test,
+            self._clock,
+            members=self._members,
+        )
         self._service = Service(
             self._journal,
             self._dispatcher,
@@ -161,10 +173,12 @@ class Bridge:
             knows_modem=self._modems.__contains__,
             own_number=self._modems.own_number,
             clock_changed=self._clock_changed,
+            recognise=self._tests.recognise,
         )
         while True:
             try:
                 await self._service.start()
+                await self._tests.start()
                 break
             except StoreError as error:
                 log.error("the journal cannot be written: %s %s", error, error.hint)
@@ -239,6 +253,7 @@ class Bridge:
             "failures": sum(modem.failures for modem in modems),
             "mqtt": {"connected": self._mqtt.link.connected, "connects": self._mqtt.link.connects},
             "journal": {"commits": self._journal.commits},
+            "self_test": self._tests.summary(),
             "process": {
                 "uptime_sec": int(self._clock.monotonic() - self._started),
                 "rss_mb": _rss_mb(),
@@ -270,6 +285,7 @@ class Bridge:
             ussd=self._ussd,
             health=health,
             restart=restart,
+            self_test=self._tests.begin,
         )
         return {**handlers, "backup": backup}
 
@@ -338,6 +354,13 @@ class Bridge:
             if status.started_at is not None:
                 status.started_at += shift
         self._mqtt.states.info(self._info())
+
+    def _members(self) -> list[Member]:
+        named = [(modem.status.name, modem) for modem in self._modems.values()]
+        return [Member(name, self._modems.own_number(name), modem.can_send) for name, modem in named]
+
+    def _watch(self) -> Watch:
+        return Watch(self._journal, self._tests, self._clock, self._settings.health, modems=self._modems.values)
 
     def _own(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)

@@ -10,13 +10,13 @@ import logging
 import re
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from hardware.errors import HardwareError
 from hardware.modem import CALL_EVENTS, Modem, ModemConfig, PinLedger
 from hardware.pool import Binding, DeviceView, Pool, PoolSettings
-from hardware.types import ModemRegister, ModemStatus, SendResult
+from hardware.types import ModemRegister, ModemState, ModemStatus, SendResult
 from hardware.usb.watcher import Watcher
 from sms_bridge.config import ModemSettings, Settings
 from sms_bridge.config.plans import allowed_ussd
@@ -127,12 +127,14 @@ class Modems:
         return tuple(self._pool.modems) if self._pool is not None else ()
 
     def statuses(self) -> Iterator[ModemStatus]:
-        for modem in self._pool.modems.values() if self._pool is not None else ():
-            yield modem.status
+        return iter([modem.status for modem in self.values()])
+
+    def values(self) -> list[Modem]:
+        return list(self._pool.modems.values()) if self._pool is not None else []
 
     def in_service(self) -> int:
-        """How many can send."""
-        return sum(modem.can_send for modem in self._pool.modems.values()) if self._pool is not None else 0
+        """How many work. Not `can_send`: a network that is gone for some seconds is no matter for an alarm."""
+        return sum(status.state in (ModemState.READY, ModemState.DEGRADED) for status in self.statuses())
 
     def queue_of(self, name: str) -> int:
         """How many orders only it may send, and what it holds of the others."""
@@ -343,6 +345,7 @@ class Modems:
             "fix": None,
             "capabilities": status.capabilities,
             "quota": self._dispatcher.policy.figures(view, self._clock.now()),
+            "findings": [asdict(found) for found in status.findings],
         }
 
     # The rest
@@ -402,12 +405,14 @@ def _device_row(device: DeviceView) -> dict[str, Any]:
         "fix": device.fix,
         "capabilities": {},
         "quota": {},
+        "findings": [],
     }
 
 
 def _gist(status: ModemStatus) -> tuple[object, ...]:
     problem = status.health_reason
-    return status.name, status.state, status.model, status.iccid, status.port, problem, len(status.capabilities)
+    known = status.model, status.iccid, status.port, len(status.capabilities)
+    return status.name, status.state, problem, *known, *status.findings
 
 
 def _binding(settings: Settings, modem: ModemSettings) -> Binding:
@@ -431,6 +436,7 @@ def _modem_config(settings: Settings, modem: ModemSettings | None) -> ModemConfi
         delete_after_read=settings.inbound.delete_after_read,
         sweep_interval=settings.inbound.sweep_interval,
         init_commands=own.init_commands,
+        roaming=own.roaming,
         result_timeout=settings.sending.result_timeout,
         prompt_timeout=settings.sending.prompt_timeout,
         ussd_allow=allowed_ussd(settings),

@@ -27,8 +27,12 @@ LASTING = {
     "storage_full": "every free slot is filled with old messages; `hard`: refuses even when emptied",
     "pin_required": "the SIM asks for `pin` (1234) with `attempts` (3) left",
     "sim_absent": "there is no SIM",
-    "registration": "registers as `stat` (0)",
-    "signal": "reports `csq` (99)",
+    "registration": "registers as `stat` (0); `domain`: +CREG, +CEREG, … alone",
+    "signal": "reports `csq` (99), and `rsrp` (0 to 97, of +CESQ) where given",
+    "operator": "names `called` as its operator; empty: none",
+    "storage_figures": "says that `used` messages of `total` are stored",
+    "no_smsc": "the SIM has no service centre number",
+    "filtered": "the network accepts what it sends and drops it: no delivery, no report",
 }
 """Faults that stay until cleared."""
 
@@ -132,7 +136,10 @@ def _seconds(value: Any) -> float:
 _KINDS: dict[str, Callable[[Any], Any]] = {
     "code": int,
     "csq": int,
+    "rsrp": int,
     "stat": int,
+    "used": int,
+    "total": int,
     "attempts": int,
     "delay": _seconds,
     "count": int,

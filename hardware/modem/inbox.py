@@ -26,7 +26,7 @@ __all__ = ["Inbox"]
 
 _LOG = logging.getLogger(__name__)
 
-ALMOST_FULL = 0.8  # of a storage; at the brim the network stops delivering (domain A5.1)
+NOT_FULL = 0.8  # of a storage: below it, that it is full is an event again
 MOST_ROUTED = 500  # routed messages kept in memory while the sink refuses; they exist nowhere else
 MOST_ANNOUNCED = 500  # more than any storage holds; a modem that says more is out of its mind
 MOST_AT_ONCE = 10  # reads, and as many deletions, between two sends
@@ -402,12 +402,11 @@ class Inbox:
         if (status.used, status.total) != (used, total):
             status.used, status.total = used, total
             self._life.changed()
-        full = total > 0 and used >= ALMOST_FULL * total
+            self._life.judge()
         if total > 0 and used >= total and not self._said_full:
             self._said_full = True
             self._life.event("storage_full", storage=storage, used=used, total=total)
-        self._said_full = self._said_full and full
-        self._life.warn("storage", f"the message storage {storage} is almost full" if full else None)
+        self._said_full = self._said_full and used >= NOT_FULL * total
 
     def _take(self, storage: str, index: int | None, raw: str, *, counted: bool = False) -> None:
         """A message was read: towards the sink, unless it is there already."""

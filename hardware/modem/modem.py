@@ -23,7 +23,7 @@ from hardware.errors import (
 from hardware.modem import timeouts
 from hardware.modem.backoff import Backoff, Node
 from hardware.modem.config import MemoryPinLedger, ModemConfig, PinLedger
-from hardware.modem.life import Life
+from hardware.modem.life import CAN_SEND, Life
 from hardware.modem.session import LateResult, Session
 from hardware.modem.sim import SimBlocked
 from hardware.modem.ussd import Ussd, UssdAnswer
@@ -38,6 +38,7 @@ from hardware.types import (
     SendError,
     SendOutcome,
     SendResult,
+    Told,
 )
 from hardware.usb.ports import UsbDevice, UsbPort, scan
 
@@ -62,6 +63,7 @@ class Modem:
         self.status = ModemStatus(config.name, port=config.port or None, health_reason="not started")
         self._sink = sink
         self._life = Life(self.status, listener)
+        self._life.facts.roams_by_design = config.roaming
         self._pins = pins if pins is not None else MemoryPinLedger()
         self._late = late
         self._node = _node(config)
@@ -141,7 +143,7 @@ class Modem:
     async def send_part(self, pdu: str, length: int, authorise: Authorise, *, token: object = None) -> SendResult:
         """Hand one part over (hex with SMSC octets, `length` without them); never raises for modem reasons."""
         session = self._session
-        if session is None or self._stopping or not self._life.can_send:
+        if session is None or not self.can_send:
             return self._offline()
         self._in_flight += 1
         self._idle.clear()
@@ -180,6 +182,10 @@ class Modem:
         """End the USSD session, and the wait for its answer; False: there was none."""
         return await self._ussd().cancel()
 
+    def tell(self, told: Told) -> None:
+        """What others know of this modem and it cannot; part of its health from now on."""
+        self._life.tell(told)
+
     def wake(self) -> None:
         """Something was plugged in or mended: try now."""
         self._wake.set()
@@ -205,7 +211,8 @@ class Modem:
         return self._session
 
     def _offline(self) -> SendResult:
-        reason = "stopping" if self._stopping else self.status.health_reason or str(self.status.state)
+        gone = "the network is gone for the moment" if self.status.state in CAN_SEND else str(self.status.state)
+        reason = "stopping" if self._stopping else self.status.health_reason or gone
         error = SendError("modem_offline", f"the modem is out of service: {reason}", Action.RETRY_OTHER)
         return SendResult(SendOutcome.NOT_SENT, error=error)
 

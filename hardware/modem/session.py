@@ -17,6 +17,7 @@ from hardware.modem import timeouts
 from hardware.modem.calls import Calls
 from hardware.modem.cells import Cells
 from hardware.modem.config import ModemConfig, PinLedger
+from hardware.modem.coverage import DOMAINS
 from hardware.modem.dialogue import ask
 from hardware.modem.inbox import Inbox
 from hardware.modem.interview import Abilities, Interview
@@ -25,6 +26,7 @@ from hardware.modem.sim import SimBlocked
 from hardware.modem.ussd import Ussd
 from hardware.modem.ussd_codes import UssdCodes
 from hardware.types import (
+    Access,
     Action,
     Authorise,
     InboundSink,
@@ -45,9 +47,8 @@ LateResult = Callable[[object, SendResult], None]
 MOST_SETUPS = 5  # a modem that restarts again and again in its interview has a power problem
 MOST_STRIKES = 3  # sends in a row that the modem refuses without a word (domain A9: bare ERROR three times)
 
-POLLING_ONLY = "the modem does not announce new messages; they are found by looking now and then"
-
 _NO_SERVICE = frozenset({"cms_331", "cme_30", "cms_302"})
+_OF_MESSAGE = frozenset({Action.FAIL, Action.BUG, Action.TREAT_AS_SENT})  # says nothing of modem and SIM
 _STRIKES = frozenset({"error", "prompt_timeout", "cms_300", "cms_81", "cms_98"})
 
 
@@ -85,6 +86,8 @@ class Session:
         self._set_up_at = 0.0
         self._sent_at = 0.0
         self._polled_at = 0.0
+        self._csq_query: bool | None = None  # it takes AT+CSQ? instead of AT+CSQ; None: neither has been answered
+        self._pause: asyncio.Timeout | None = None  # while there is nothing to do
         self._cnmi_checked_at = 0.0
         self._left_text_mode = False
         self._strikes = 0  # sends in a row that were refused without a word
@@ -96,14 +99,14 @@ class Session:
         channel = await AtChannel.open(self._config.port, baudrate=self._config.baudrate)
         self._channel = channel
         self._inbox = Inbox(channel, self._config, self._life, self._sink, self._backlog)
-        self._cells = Cells(channel, self._life)
+        self._cells = Cells(channel, self._life, self._look_soon)
         self._interview = Interview(channel, self._config, self._life.status, self._ledger)
         for prefix in ("+CMTI", "+CDSI"):
             channel.on_urc(prefix, self._inbox.announced)
         for prefix in ("+CMT:", "+CDS:"):
             channel.on_urc(prefix, self._inbox.routed, 1)
-        for prefix in ("+CREG:", "+CEREG:", "+C5GREG:"):
-            channel.on_urc(prefix, self._cells.told)
+        for domain in DOMAINS:
+            channel.on_urc(f"+{domain}:", self._cells.told)
         for prefix in ("^SMMEMFULL", "+QIND:"):
             self._watch(prefix, self._memory_full)
         for prefix in ("+CPIN: NOT READY", "+CPIN: NOT INSERTED"):
@@ -210,6 +213,7 @@ class Session:
         self.ussd.forget("the connection is over")
         self._calls.finish()
         closed = await self._channel.close()
+        self._cells.close()
         await self._inbox.finish()
         return closed
 
@@ -241,10 +245,18 @@ class Session:
         self.ussd.begin(profile)
         self._cells.begin(self._abilities.domains)
         self._inbox.begin(self._abilities.storages, lists=profile.cmgl)
-        life.warn("cnmi", None if self._abilities.cnmi else POLLING_ONLY)
+        self._note_abilities()
         life.ok()
         life.move(ModemState.REGISTERING, "set up; waiting for the network")
         await self._cells.ask()
+
+    def _note_abilities(self) -> None:
+        """What the interview found, as far as it bears on the modem's health."""
+        facts, status, domains = self._life.facts, self._life.status, self._abilities.domains
+        facts.polling_only = self._abilities.cnmi is None
+        facts.has_smsc = self._interview.has_smsc if facts.has_smsc is None else facts.has_smsc
+        facts.old_networks_only = bool(domains) and not {"CEREG", "C5GREG"} & set(domains)
+        facts.country = status.imsi[:3] if status.imsi else None
 
     async def _until_lost(self) -> NoReturn:
         raise await self.channel.wait_lost()
@@ -258,8 +270,8 @@ class Session:
             if self._restart is not None:
                 await self._recover()
                 continue
-            if self._life.state is ModemState.REGISTERING:
-                await self._cells.ask()
+            if self._life.state is ModemState.REGISTERING or self._cells.in_doubt:
+                await self._unless_interrupted(self._look_for_network())
             elif self._curious:
                 self._curious = not await self._unless_interrupted(self._look_further())
             elif self._poll_is_due():
@@ -282,12 +294,23 @@ class Session:
         return not task.cancelled()
 
     async def _wait_for_attention(self) -> None:
-        registering = self._life.state is ModemState.REGISTERING
+        wait = timeouts.HEALTH_POLL
+        if self._life.state is ModemState.REGISTERING or self._cells.in_doubt:
+            lately = asyncio.get_running_loop().time() - self._life.since < timeouts.REGISTRATION_PATIENCE
+            soon = lately or self._cells.in_doubt
+            wait = timeouts.REGISTRATION_POLL if soon else timeouts.REGISTRATION_POLL_LATER
         try:
-            async with asyncio.timeout(timeouts.REGISTRATION_POLL if registering else timeouts.HEALTH_POLL):
+            async with asyncio.timeout(wait) as self._pause:
                 await self._attention.wait()
         except TimeoutError:
             pass
+        finally:
+            self._pause = None
+
+    def _look_soon(self) -> None:
+        """Ask where the modem is registered, without breaking off what is being asked."""
+        if self._pause is not None and not self._pause.expired():
+            self._pause.reschedule(asyncio.get_running_loop().time())
 
     async def _recover(self) -> None:
         """The modem restarted: wait until it can handle messages, then set it up in place."""
@@ -314,48 +337,60 @@ class Session:
         now = self._polled_at = asyncio.get_running_loop().time()
         await self._measure()
         await self._cells.ask()
-        if now - self._cnmi_checked_at > timeouts.CNMI_CHECK:
+        check = now - self._cnmi_checked_at > timeouts.CNMI_CHECK
+        if check or (self._life.status.operator is None and self._life.facts.names_operators):
+            await self._cells.ask_operator()
+        if check:
             self._cnmi_checked_at = now
             await self._check_cnmi()
-            await self._ask_operator()
+
+    async def _look_for_network(self) -> None:
+        """Registration at each turn, the rest as often as of any modem."""
+        now = asyncio.get_running_loop().time()
+        await self._cells.ask()
+        if now - self._polled_at > timeouts.HEALTH_POLL:
+            self._polled_at = now
+            await self._measure()
 
     async def _look_further(self) -> None:
         """What may be slow and need not be known before the first message."""
         self._cnmi_checked_at = asyncio.get_running_loop().time()
         await self._measure()
         await self._interview.look_further()
-        await self._ask_operator()
-
-    async def _ask_operator(self) -> None:
-        answer = await ask(self.channel, commands.operator())
-        for line in answer.lines if answer is not None else ():
-            if (found := parsers.cops(line)) is not None:
-                self._life.status.operator = found.name
-                self._life.status.access = self._life.status.access or found.access
+        self._note_abilities()
+        await self._cells.ask_operator()
         self._life.changed()
 
     async def _measure(self) -> None:
-        """Signal in dBm: `+CESQ` where the modem knows more than `+CSQ`."""
+        """Signal in dBm: `+CESQ` where the modem knows more than `+CSQ` (domain A10)."""
         status = self._life.status
-        answer = await ask(self.channel, commands.signal())
-        if answer is None:
-            return
-        self._life.ok()
-        dbm = _dbm(answer)
+        answer = None
+        for query in (False, True) if self._csq_query is None else (self._csq_query,):
+            answer = await ask(self.channel, commands.signal(query=query))
+            if answer is not None:
+                self._csq_query = query
+                self._life.ok()
+                break
+        if answer is None and self._csq_query is not None:
+            return  # it knows the question, and is busy or silent: the next poll asks again
+        dbm, reference = _dbm(answer), False
         if dbm is None and self._abilities.has_cesq:
             answer = await ask(self.channel, commands.extended_signal())
             self._abilities.has_cesq = answer is not None
-            dbm = _dbm(answer)
+            dbm, reference = _dbm(answer), status.access in (Access.LTE, Access.NR)
+        self._life.facts.reference_signal = reference
         if status.signal_dbm != dbm:
             status.signal_dbm = dbm
             self._life.changed()
+        self._life.judge()
 
     async def _check_cnmi(self) -> None:
         """The setting is lost by a SIM refresh that nobody tells of (domain A4.3)."""
         wanted = self._abilities.cnmi
         if wanted is None:
             self._abilities.cnmi = await self._interview.announce_messages()
-            self._life.warn("cnmi", None if self._abilities.cnmi else POLLING_ONLY)
+            self._note_abilities()
+            self._life.judge()
             return
         answer = await ask(self.channel, commands.new_message_query())
         lines = answer.lines if answer is not None else []
@@ -366,8 +401,11 @@ class Session:
     def _succeeded(self) -> None:
         self._strikes = self._sim_strikes = 0
         self._left_text_mode = False
-        for key in ("barred", "smsc"):
-            self._life.warn(key, None)
+        self._life.warn("barred", None)
+        facts = self._life.facts
+        facts.failed_sends, facts.has_smsc = 0, True
+        self._cells.sent()
+        self._life.judge()
 
     async def _leave_text_mode(self, result: SendResult, error: SendError) -> SendResult:
         """Text mode may have come back (domain A9): the part is right after all, unless it is refused once more."""
@@ -379,6 +417,12 @@ class Session:
 
     def _judge(self, error: SendError) -> None:
         """What a failed send says about the modem and its SIM, beyond the message."""
+        facts = self._life.facts
+        if error.action not in _OF_MESSAGE and error.code != "not_authorised":
+            facts.failed_sends += 1
+        if error.action is Action.SIM_CFG:
+            facts.has_smsc = False
+        self._life.judge()
         self._strikes = self._strikes + 1 if error.code in _STRIKES else 0
         of_sim = error.action in (Action.SIM_FAULT, Action.SIM_PIN, Action.FAIL_ROUTE)
         self._sim_strikes = self._sim_strikes + 1 if of_sim else 0
@@ -393,13 +437,11 @@ class Session:
         elif error.action is Action.MODEM_RESET or self._strikes >= MOST_STRIKES:
             self._strikes = 0
             self.give_up(ModemError(f"the modem does not send: {error.text}"))
-        elif error.code in _NO_SERVICE and self._life.can_send:
-            self._life.move(ModemState.REGISTERING, f"no service: {error.text}")
-            self._attention.set()
+        elif error.code in _NO_SERVICE and self._life.state in CAN_SEND:
+            self._cells.refused(f"no service: {error.text}")
+            self._look_soon()
         elif error.action is Action.STORAGE:
             self._inbox.sweep_soon()
-        elif error.action is Action.SIM_CFG:
-            self._life.warn("smsc", "the SIM has no service centre number (+CSCA)")
 
     def _watch(self, prefix: str, handler: Callable[[Urc], None]) -> None:
         """Register once, though a set-up may come by again."""

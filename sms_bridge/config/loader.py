@@ -30,6 +30,7 @@ from sms_bridge.config.settings import (
 )
 from sms_bridge.core.choice import Sticky
 from sms_bridge.core.quota import Limits
+from sms_bridge.core.settings import SelfTestSettings, SilenceSettings
 
 if TYPE_CHECKING:
     from sms_bridge.config.document import Document, KeyPath
@@ -120,6 +121,8 @@ class _Loader:
             calls=CallSettings(**data.get("calls", {})),
             balance=tuple(_balance(entry) for entry in data.get("balance", [])),
             logging=LoggingSettings(**data.get("logging", {})),
+            self_test=SelfTestSettings(**data.get("self_test", {})),
+            health=SilenceSettings(**data.get("health", {})),
             contacts=MappingProxyType(data.get("contacts", {})),
             groups=MappingProxyType({name: tuple(members) for name, members in data.get("groups", {}).items()}),
             source=self._path,

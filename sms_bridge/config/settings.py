@@ -11,6 +11,7 @@ from typing import Literal
 
 from sms_bridge.core.choice import Sticky
 from sms_bridge.core.quota import NO_LIMITS, Limits
+from sms_bridge.core.settings import SelfTestSettings, SilenceSettings
 
 DAY = 86_400.0
 
@@ -57,6 +58,7 @@ class ModemSettings:
     enabled: bool = True
     init_commands: tuple[str, ...] = ()
     quota: Limits = NO_LIMITS  # of the SIM in it; what is not set here is as in `quota` of the whole
+    roaming: bool = False  # the SIM is meant to be abroad
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,8 @@ class Settings:
     calls: CallSettings = field(default_factory=CallSettings)
     balance: tuple[BalanceSettings, ...] = ()
     logging: LoggingSettings = field(default_factory=LoggingSettings)
+    self_test: SelfTestSettings = field(default_factory=SelfTestSettings)
+    health: SilenceSettings = field(default_factory=SilenceSettings)
     contacts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # alias -> number
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))  # -> @aliases, numbers
     source: Path | None = None  # the file this came from

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hardware.pdu import Deliver, PduError, StatusReport, decode, join
 from hardware.types import ReceivedPdu
-from sms_bridge.core import reports, sending, ulid
+from sms_bridge.core import reports, selftest, sending, ulid
 from sms_bridge.core.clock import to_ms
 from sms_bridge.core.events import raw_json, received_json
 from sms_bridge.core.model import InboundPart, InboundSet, OrphanReport, OutboxKind, Quarantined
@@ -37,13 +37,20 @@ class Incoming:
     region: str | None
     book: ContactBook
     own_number: str | None
+    recognise: Callable[[str | None], str | None] = lambda text: None  # see `SelfTests.recognise`
 
 
-def prepare(pdu: ReceivedPdu, settings: CoreSettings, book: ContactBook, own_number: str | None) -> Incoming:
+def prepare(
+    pdu: ReceivedPdu,
+    settings: CoreSettings,
+    book: ContactBook,
+    own_number: str | None,
+    recognise: Callable[[str | None], str | None] = lambda text: None,
+) -> Incoming:
     scope = pdu.iccid or f"modem:{pdu.modem}"
-    return Incoming(
-        pdu, scope, content_key(scope, pdu.raw), to_ms(pdu.received_at), settings.default_region, book, own_number
-    )
+    key = content_key(scope, pdu.raw)
+    received_at = to_ms(pdu.received_at)
+    return Incoming(pdu, scope, key, received_at, settings.default_region, book, own_number, recognise)
 
 
 def content_key(scope: str, raw: str) -> bytes:
@@ -140,11 +147,16 @@ def _store_deliver(tx: Transaction, item: Incoming, pdu: Deliver, now: int, sett
     if concat is None:
         inbound = _new_set(item, pdu, part, now, total=1)
         inbound.state = "whole"
-        inbound.payload = _render_parts(inbound, [pdu], [], item.region, item.book, item.own_number)
+        nonce = item.recognise(pdu.text)
+        if nonce is None:
+            inbound.payload = _render_parts(inbound, [pdu], [], item.region, item.book, item.own_number)
         tx.add_set(inbound)
         part.set_seq = inbound.seq
         tx.add_part(part)
-        tx.emit(OutboxKind.IN, inbound.payload)
+        if nonce is None:
+            tx.emit(OutboxKind.IN, inbound.payload)
+        else:  # nobody's message: it stays without a payload, and `inbox` shows those that have one
+            selftest.arrived(tx, nonce, item.pdu.modem, item.received_at, now)
         return None
     return _store_piece(tx, item, pdu, part, now, settings)
 

@@ -130,6 +130,17 @@ class Attempt:
     report_weak: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A part that the network took and for which a delivery report is wanted."""
+
+    sim: str
+    recipient: str
+    at: int  # when the network took it
+    reported: bool
+    took: int | None  # ms until the report, where it can be told
+
+
 @dataclass(slots=True)
 class StatusEvent:
     """One line on `sms/status`."""

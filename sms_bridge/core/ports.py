@@ -11,6 +11,7 @@ from sms_bridge.core.model import (
     Balance,
     ClockMark,
     Cutoffs,
+    Handed,
     InboundPart,
     InboundSet,
     Order,
@@ -68,6 +69,12 @@ class Reader(Protocol):
 
     def queues(self) -> dict[str, int]:
         """Orders that wait for a modem or are in the hands of one, by lane."""
+
+    def handed(self, orders: int, limit: int) -> list[Handed]:
+        """What the network took of the latest `orders` orders that want a delivery report, newest first."""
+
+    def meta(self, name: str) -> str | None:
+        """A value that outlives the process; None: it was never set."""
 
 
 class Upkeep(Protocol):
@@ -202,6 +209,9 @@ class Transaction(Reader, Upkeep, Protocol):
 
     def save_balance(self, balance: Balance) -> None:
         """Insert or replace."""
+
+    def set_meta(self, name: str, value: str) -> None:
+        """Keep a value."""
 
     def emit(self, kind: str, payload: str) -> None:
         """Put one message into the outbox, after those that are there."""

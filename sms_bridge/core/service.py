@@ -54,6 +54,7 @@ class Service:
         knows_modem: Callable[[str], bool] = lambda name: True,
         own_number: Callable[[str], str | None] = lambda modem: None,
         clock_changed: Callable[[int], None] = lambda by: None,
+        recognise: Callable[[str | None], str | None] = lambda text: None,
     ) -> None:
         self._journal = journal
         self._dispatcher = dispatcher
@@ -65,6 +66,7 @@ class Service:
         self._knows_modem = knows_modem
         self._own_number = own_number
         self._clock_changed = clock_changed  # told by how many ms
+        self._recognise = recognise  # the nonce of a self-test's message
         self._next_due = 0  # UTC ms; nothing falls due before
         self._checked = -RECHECK
         self._purged = 0.0
@@ -119,7 +121,10 @@ class Service:
         """Commit what modems received: messages, reports, what cannot be understood. StoreError: nothing was."""
         if not batch:
             return
-        items = [inbound.prepare(pdu, self._settings, self._book, self._own_number(pdu.modem)) for pdu in batch]
+        items = [
+            inbound.prepare(pdu, self._settings, self._book, self._own_number(pdu.modem), self._recognise)
+            for pdu in batch
+        ]
         now, settings = self._clock.now(), self._settings
         try:
             due, moved = await self._journal.write(lambda tx: inbound.store(tx, items, now, settings))

@@ -12,6 +12,25 @@ DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
+class SelfTestSettings:
+    """Modems that text each other (domain A12); times in seconds."""
+
+    every: float | None = None  # each of them sends one so often; None: on request only, as it costs money
+    budget: tuple[int, float] = (2, DAY)  # messages, and the time in which they may be spent
+    between: tuple[str, ...] | None = None  # names; None: all
+    timeout: float = 600.0  # from the network's acceptance until a test is lost
+    settle: float = 60.0  # after the start, until the modems are what they will be
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceSettings:
+    """When a SIM that never gets a delivery report is one whose messages are dropped (domain B4)."""
+
+    unreported: int = 5  # messages in a row
+    report_time: float = 3600.0  # s, at least, until a report counts as missing
+
+
+@dataclass(frozen=True, slots=True)
 class CoreSettings:
     default_region: str | None = None  # ISO 3166 code that completes national numbers
     contacts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 from hardware.pdu import PduError, estimate
 from sms_bridge.core.errors import CoreError, StoreError
 from sms_bridge.core.model import InboxPage
+from sms_bridge.core.selftest import Started
 from sms_bridge.mqtt.payloads import MAX_TEXT
 from sms_bridge.mqtt.requests import Handler, RequestError, text_field, whole_field
 
@@ -38,6 +39,7 @@ class QueryPort(Protocol):
 
 ModemAction = Callable[[str], Awaitable[Any]]
 """What is asked of the modem of that name. CoreError with a sentence."""
+SelfTest = Callable[[str | None, str | None], Awaitable[Started]]
 
 
 class UssdPort(Protocol):
@@ -65,6 +67,7 @@ def make_handlers(
     ussd: UssdPort | None = None,
     health: Callable[[], Awaitable[Any]] | None = None,
     restart: Callable[[], Awaitable[Any]] | None = None,
+    self_test: SelfTest | None = None,
 ) -> dict[str, Handler]:
     """Handlers for what there is; a request without one is answered with a sentence."""
     questions = _Questions(service)
@@ -86,6 +89,8 @@ def make_handlers(
     for name, plain in (("health_check", health), ("restart", restart)):
         if plain is not None:
             handlers[name] = _without_fields(plain)
+    if self_test is not None:
+        handlers["self_test"] = _self_test(self_test)
     return handlers
 
 
@@ -160,6 +165,17 @@ def _on_modem(action: ModemAction, modems: Callable[[], Sequence[str]]) -> Handl
 def _rename(action: Callable[[str, str], Awaitable[Any]]) -> Handler:
     async def handler(fields: dict[str, Any]) -> Any:
         return await action(text_field(fields, "from", "old", "modem"), text_field(fields, "to", "new", "name"))
+
+    return handler
+
+
+def _self_test(begin: SelfTest) -> Handler:
+    async def handler(fields: dict[str, Any]) -> Any:
+        sender, receiver = (
+            text_field(fields, key) if fields.get(key) is not None else None for key in ("sender", "receiver")
+        )
+        started = await _told(begin(sender, receiver))
+        return {"id": started.id, "sender": started.sender, "receiver": started.receiver}
 
     return handler
 

@@ -14,6 +14,7 @@ from sms_bridge.core.model import (
     Attempt,
     Balance,
     ClaimantView,
+    Handed,
     InboundPart,
     InboundSet,
     Order,
@@ -90,6 +91,22 @@ class SqlReader:
     def balances(self) -> list[Balance]:
         sql = f"SELECT {rows.BALANCE_COLUMNS} FROM balances ORDER BY sim"
         return [rows.balance_from(row) for row in self._db.execute(sql)]
+
+    def handed(self, orders: int, limit: int) -> list[Handed]:
+        # Bounded by the primary keys of both tables: no index of its own, which each send would have to keep.
+        sql = (
+            "SELECT a.sim, a.recipient, a.ended_at, a.report_status IS NOT NULL OR a.state IN ('delivered', "
+            "'undelivered'), CASE WHEN o.parts = 1 AND o.state = 'delivered' THEN o.state_at - a.ended_at END "
+            "FROM orders o CROSS JOIN attempts a ON a.order_seq = o.seq "
+            "WHERE o.seq > (SELECT max(seq) FROM orders) - ? AND o.delivery_report = 1 AND a.ended_at IS NOT NULL "
+            "AND a.state IN ('sent', 'delivered', 'undelivered') ORDER BY o.seq DESC, a.n DESC LIMIT ?"
+        )
+        rows_ = self._db.execute(sql, (orders, limit))
+        return [Handed(sim, to, at, bool(reported), took) for sim, to, at, reported, took in rows_]
+
+    def meta(self, name: str) -> str | None:
+        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
 
     def outbox_after(self, seq: int, limit: int) -> list[OutboxRow]:
         sql = "SELECT seq, kind, payload FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?"

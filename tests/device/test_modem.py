@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from hardware.at import timeouts
+from hardware.at import timeouts as at_timeouts
 from hardware.emulator import names
-from hardware.modem import Modem, ModemConfig
+from hardware.modem import Modem, ModemConfig, timeouts
 from hardware.modem.life import CAN_SEND, MOVES, Life
 from hardware.types import Action, Health, ModemState, ModemStatus, Registration, SendOutcome
 from tests.support.modem_rig import DEADLINE, Listener, Sink, rig
@@ -20,8 +20,8 @@ from tests.support.modem_rig import DEADLINE, Listener, Sink, rig
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Devices that lose a question, or answer without OK, cost two seconds each time: not what is shown here."""
-    monkeypatch.setattr(timeouts, "MARKER", 0.3)
-    monkeypatch.setattr(timeouts, "OK_GRACE", 0.2)
+    monkeypatch.setattr(at_timeouts, "MARKER", 0.3)
+    monkeypatch.setattr(at_timeouts, "OK_GRACE", 0.2)
 
 
 LONG = "árvíztűrő tükörfúrógép " * 8  # three parts in UCS2
@@ -194,7 +194,8 @@ async def test_an_incoming_read_gets_its_turn_between_two_sends(tmp_path: Path) 
         assert it.phone.counters.bytes_while_busy == 0
 
 
-async def test_registration_lost_and_found(tmp_path: Path) -> None:
+async def test_registration_lost_and_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeouts, "FLAP", 0.2)
     async with rig(tmp_path) as it:
         await it.ready()
         it.emulator.fault(0, "registration", stat=3)

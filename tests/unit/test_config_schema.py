@@ -21,6 +21,7 @@ from sms_bridge.config.settings import (
     TlsSettings,
     UsbSettings,
 )
+from sms_bridge.core.settings import SelfTestSettings
 
 TYPES: dict[str, Any] = {
     "object": dict,
@@ -78,6 +79,7 @@ def accepted(value: Any) -> bool:
 
 BINDINGS = {"imei", "iccid", "usb_path", "port"}
 WORDS = """
+    2/day 100/month 101/day 2/Day all
     x h hu HUN LS NO auto 5 311 3.1.1 debug loud stick-1 Stick sms/x sms/# $SYS ::1 192.168.1.1 mqtt://h /dev/x ttyUSB0
     socket://h:1 rfc2217://[::1]:4000 +36301234567 0000 12 45s 10m 24h 30d 1w 2-6 AT+CGSMS=1 x.pem
     860461024123456 86046102-412345-6 8936304444000012345 89-36304444000012345 1-1.3 1-1. usb1
@@ -176,9 +178,11 @@ def test_schema_and_settings_have_the_same_keys() -> None:
     assert settings == properties.keys()
     usb = {field.name for field in dataclasses.fields(UsbSettings)} - {"sysfs", "dev"}
     assert usb == properties["usb"]["properties"].keys()
-    for name in ("inbound", "sending", "limits", "retention", "logging", "virtual_modems", "ussd", "calls"):
+    for name in ("inbound", "sending", "limits", "retention", "logging", "virtual_modems", "ussd", "calls", "health"):
         group = {field.name for field in dataclasses.fields(getattr(Settings(), name))}
         assert group == properties[name]["properties"].keys(), name
+    tests = {field.name for field in dataclasses.fields(SelfTestSettings)} - {"settle"}
+    assert tests == properties["self_test"]["properties"].keys()
     mqtt = {field.name for field in dataclasses.fields(MqttSettings)} - {"local"} | {"password_file"}
     assert mqtt == properties["mqtt"]["properties"].keys()
     tls = {field.name for field in dataclasses.fields(TlsSettings)}
