@@ -16,6 +16,7 @@ __all__ = [
     "ATTEMPTS_LEFT",
     "CNMI_LADDER",
     "ICCID_COMMANDS",
+    "IMEI_COMMANDS",
     "all_messages",
     "attention",
     "caller_id",
@@ -128,6 +129,15 @@ def revision() -> Command:
 def serial_number() -> Command:
     """IMEI (TS 27.007 5.4)."""
     return Command("AT+CGSN", prefix="+CGSN", timeout=COMMAND)
+
+
+IMEI_COMMANDS: tuple[Command, ...] = (
+    serial_number(),
+    Command("AT+GSN", prefix="+GSN", timeout=COMMAND),
+    Command("AT+CGSN=1", prefix="+CGSN", timeout=COMMAND),
+    Command("ATI", timeout=COMMAND),
+)
+"""Ways to ask for the IMEI, the usual one first (TS 27.007 5.4; `ATI` has it on Huawei and ZTE)."""
 
 
 def information() -> Command:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hardware.at import commands, parsers
 from hardware.at.channel import AtChannel
+from hardware.at.parsers import ImeiText
 from hardware.at.types import AtCommandError, Command
-from hardware.errors import AtTimeout, HardwareError, ModemError
+from hardware.errors import AtTimeout, HardwareError, ModemError, WrongModem
 from hardware.modem import profile as profiles
 from hardware.modem.config import ModemConfig, PinLedger
 from hardware.modem.coverage import DOMAINS
@@ -44,6 +45,7 @@ class Abilities:
     cnmi: tuple[int, ...] | None = None  # None: new messages are found by polling only
     domains: tuple[str, ...] = ()  # of `coverage.DOMAINS`, those that answer
     has_cesq: bool = True
+    took_pin: bool = False  # the SIM took the modem's configured PIN
 
 
 class Interview:
@@ -65,8 +67,10 @@ class Interview:
         self._profile.guide(self._channel)
         for command in found.profile.init_commands:
             await ask(self._channel, command)
-        await unlock(self._channel, self._status, found.profile, self._config.pin, self._ledger)
+        found.took_pin = await unlock(self._channel, self._status, found.profile, self._config, self._ledger)
         await self._identify_sim(found.profile)
+        if found.took_pin and self._status.iccid is not None:
+            self._config = replace(self._config, pin_sim=self._status.iccid)
         await self._set_messages(found)
         await self._set_cells(found)
         for line in self._config.init_commands:
@@ -125,18 +129,28 @@ class Interview:
         status.manufacturer = await self._info(commands.manufacturer(), "+CGMI")
         status.model = await self._info(commands.model(), "+CGMM")
         status.firmware = await self._info(commands.revision(), "+CGMR")
-        answer = await ask(channel, commands.serial_number())
-        imei = parsers.imei(answer.lines) if answer is not None else None
-        if imei is None or status.manufacturer is None:
+        imei = await self._imei()
+        if status.manufacturer is None:
             answer = await ask(channel, commands.information())
             lines = answer.lines if answer is not None else []
-            imei = imei or parsers.imei(lines)
             status.manufacturer = status.manufacturer or (lines[0][:80] if lines else None)
             status.model = status.model or (lines[1][:80] if len(lines) > 1 else None)
+        if imei is not None and self._config.imei not in (None, imei.digits):
+            raise WrongModem(
+                f"another modem answers on {self._config.port} than the one that was there",
+                hint="the ports were numbered anew; they are looked at again",
+            )
         if imei is not None and not imei.valid and status.imei != imei.digits:
             _LOG.warning("%s: its IMEI fails the check digit", status.name, extra={"modem": status.name})
         status.imei = imei.digits if imei is not None else None
         return profiles.find(status.manufacturer, status.model)
+
+    async def _imei(self) -> ImeiText | None:
+        for command in commands.IMEI_COMMANDS:
+            answer = await ask(self._channel, command)
+            if answer is not None and (found := parsers.imei(answer.lines)) is not None:
+                return found
+        return None
 
     async def _info(self, command: Command, prefix: str) -> str | None:
         answer = await ask(self._channel, command)

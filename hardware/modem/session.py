@@ -11,7 +11,7 @@ from typing import NoReturn
 from hardware.at import commands, parsers, urc
 from hardware.at.channel import AtChannel
 from hardware.at.types import Response, Urc
-from hardware.errors import HardwareError, ModemError
+from hardware.errors import HardwareError, ModemError, PortLost
 from hardware.modem import profile as profiles
 from hardware.modem import timeouts
 from hardware.modem.calls import Calls
@@ -201,6 +201,11 @@ class Session:
             self._life.move(ModemState.RECOVERING, str(error))
         self._attention.set()
 
+    def lose(self, reason: str) -> None:
+        """The modem was pulled: end the connection now, whatever runs on it; `close` follows."""
+        if self._channel is not None:
+            self._channel.connection_lost(PortLost(reason))
+
     async def close(self) -> bool:
         """Give the port back; False: the kernel keeps it. A commit that runs may end first."""
         if self._channel is None:
@@ -235,6 +240,8 @@ class Session:
             self._watch(prefix, self._memory_full)
         if old_sim is not None and life.status.iccid not in (None, old_sim):
             life.event("sim_changed", iccid=life.status.iccid, previous=old_sim)
+        if self._abilities.took_pin:
+            life.event("sim_unlocked", iccid=life.status.iccid)
         self.ussd.begin(profile)
         self._cells.begin(self._abilities.domains)
         self._inbox.begin(self._abilities.storages, lists=profile.cmgl)

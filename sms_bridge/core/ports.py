@@ -77,7 +77,6 @@ class Reader(Protocol):
         """A value that outlives the process; None: it was never set."""
 
 
-
 class Upkeep(Protocol):
     """What is done with the tables as wholes, inside a transaction."""
 
@@ -138,6 +137,12 @@ class Transaction(Reader, Upkeep, Protocol):
 
     def orders_busy(self) -> list[Order]:
         """Orders that a modem had begun with when the process ended."""
+
+    def rename_modem(self, old: str, new: str) -> None:
+        """What is not over and asked for this modem asks for `new`."""
+
+    def orders_for(self, modem: str, limit: int) -> list[Order]:
+        """Orders that nobody has begun with and that asked for this modem."""
 
     def add_attempt(self, attempt: Attempt) -> None:
         """Insert."""

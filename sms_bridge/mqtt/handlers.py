@@ -61,6 +61,8 @@ def make_handlers(
     modems: Callable[[], Sequence[str]] = tuple,
     interview: ModemAction | None = None,
     reset: ModemAction | None = None,
+    remove: ModemAction | None = None,
+    rename: Callable[[str, str], Awaitable[Any]] | None = None,
     balance: ModemAction | None = None,
     ussd: UssdPort | None = None,
     health: Callable[[], Awaitable[Any]] | None = None,
@@ -76,9 +78,12 @@ def make_handlers(
         "message/estimate": questions.estimate,
         "inbox/list": questions.inbox,
     }
-    for name, action in (("modem/interview", interview), ("modem/reset", reset), ("modem/balance", balance)):
+    on_modem = {"interview": interview, "reset": reset, "remove": remove, "balance": balance}
+    for name, action in on_modem.items():
         if action is not None:
-            handlers[name] = _on_modem(action, modems)
+            handlers[f"modem/{name}"] = _on_modem(action, modems)
+    if rename is not None:
+        handlers["modem/rename"] = _rename(rename)
     if ussd is not None:
         handlers["modem/ussd"] = _ussd(ussd, modems)
     for name, plain in (("health_check", health), ("restart", restart)):
@@ -153,6 +158,13 @@ def _estimate(fields: dict[str, Any]) -> dict[str, Any]:
 def _on_modem(action: ModemAction, modems: Callable[[], Sequence[str]]) -> Handler:
     async def handler(fields: dict[str, Any]) -> Any:
         return await _told(action(_modem(fields, modems)))
+
+    return handler
+
+
+def _rename(action: Callable[[str, str], Awaitable[Any]]) -> Handler:
+    async def handler(fields: dict[str, Any]) -> Any:
+        return await action(text_field(fields, "from", "old", "modem"), text_field(fields, "to", "new", "name"))
 
     return handler
 
