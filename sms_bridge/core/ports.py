@@ -77,7 +77,6 @@ class Reader(Protocol):
         """A value that outlives the process; None: it was never set."""
 
 
-
 class Upkeep(Protocol):
     """What is done with the tables as wholes, inside a transaction."""
 
