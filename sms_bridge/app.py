@@ -23,6 +23,7 @@ from hardware.errors import HardwareError
 from hardware.modem import CALL_EVENTS, Modem, ModemConfig
 from hardware.types import ModemState, ModemStatus, SendResult
 from hardware.usb import ports as usb
+from hardware.usb.supply import read_supply
 from sms_bridge.config import Settings
 from sms_bridge.config import settings as configured
 from sms_bridge.config.plans import allowed_ussd, balance_plans
@@ -502,7 +503,8 @@ class Bridge:
         return [Member(name, self._own_number(name), modem.can_send) for name, modem in self._modems.items()]
 
     def _watch(self) -> Watch:
-        return Watch(self._journal, self._tests, self._clock, self._settings.health, modems=self._modems.values)
+        modems = self._modems.values
+        return Watch(self._journal, self._tests, self._clock, self._settings.health, modems=modems, supply=read_supply)
 
     def _own(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
