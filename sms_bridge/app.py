@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from hardware.usb.supply import read_supply
 from sms_bridge.config import Settings
 from sms_bridge.config.plans import balance_plans
 from sms_bridge.core.balances import Balances
@@ -360,7 +361,8 @@ class Bridge:
         return [Member(name, self._modems.own_number(name), modem.can_send) for name, modem in named]
 
     def _watch(self) -> Watch:
-        return Watch(self._journal, self._tests, self._clock, self._settings.health, modems=self._modems.values)
+        modems = self._modems.values
+        return Watch(self._journal, self._tests, self._clock, self._settings.health, modems=modems, supply=read_supply)
 
     def _own(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)

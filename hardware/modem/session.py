@@ -245,9 +245,9 @@ class Session:
         self.ussd.begin(profile)
         self._cells.begin(self._abilities.domains)
         self._inbox.begin(self._abilities.storages, lists=profile.cmgl)
-        self._note_abilities()
-        life.ok()
         life.move(ModemState.REGISTERING, "set up; waiting for the network")
+        life.ok()
+        self._note_abilities()  # after the move: one that was hushed goes through the earlier states now
         await self._cells.ask()
 
     def _note_abilities(self) -> None:
