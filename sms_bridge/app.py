@@ -12,18 +12,21 @@ import socket
 import sys
 from collections.abc import Awaitable, Coroutine
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from hardware.errors import HardwareError
-from hardware.modem import Modem, ModemConfig
+from hardware.modem import CALL_EVENTS, Modem, ModemConfig
 from hardware.types import ModemStatus, SendResult
 from hardware.usb import ports as usb
 from sms_bridge.config import Settings
 from sms_bridge.config import settings as configured
-from sms_bridge.core.clock import SystemClock, from_ms
+from sms_bridge.config.plans import allowed_ussd, balance_plans
+from sms_bridge.core.balances import Balances
+from sms_bridge.core.clock import SystemClock
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.errors import CoreError, StoreError
 from sms_bridge.core.events import event_json
@@ -40,6 +43,7 @@ from sms_bridge.mqtt.requests import Handler, RequestError
 from sms_bridge.mqtt.settings import MqttSettings, TlsSettings
 from sms_bridge.observe.systemd import Notifier
 from sms_bridge.routes.modem import ModemRoute
+from sms_bridge.routes.ussd import UssdDesk
 from sms_bridge.store.journal import Journal
 from sms_bridge.store.pins import PinFile
 from sms_bridge.virtual import VirtualModems, VirtualModemsError
@@ -81,12 +85,13 @@ class Bridge:
         self._code = 0
         self._systemd = Notifier()
         self._shown_modems: tuple[object, ...] = ()
-        self._shown_queues: dict[str, int] = {}
         self._started_at = datetime.now(UTC)
         self._started = self._clock.monotonic()
         self._journal: Journal
         self._dispatcher: Dispatcher
         self._service: Service
+        self._balances: Balances
+        self._ussd = UssdDesk(self._modems.__getitem__, lambda *heard: self._balances.heard(*heard))
         self._mqtt: Mqtt
 
     async def run(self) -> int:
@@ -143,6 +148,7 @@ class Bridge:
             data=settings.data_dir,
             handlers=self._handlers(),
             queue_of=self._queue_of,
+            balance_of=self._balances.of,
             on_problem=self._problem,
         )
         stack.push_async_callback(self._stop)
@@ -151,6 +157,7 @@ class Bridge:
             self._mqtt.attach_log(logging.getLogger(), logging.WARNING)
         self._publish_all()
         self._own(self._tick(), "tick")
+        self._own(self._balances.run(), "balances")
         self._systemd.ready()
         # What was imported and built so far stays: no collection need look at it again.
         gc.freeze()
@@ -178,6 +185,19 @@ class Bridge:
             except StoreError as error:
                 log.error("the journal cannot be written: %s %s", error, error.hint)
                 await asyncio.sleep(STORE_RETRY)
+        self._balances = Balances(
+            self._journal,
+            self._clock,
+            balance_plans(self._settings),
+            modems=lambda: [modem.status for modem in self._modems.values()],
+            idle=self._is_idle,
+            ask=self._ussd.through,
+            submit=self._service.submit,
+            changed=lambda name: self.modem_changed(self._modems[name].status),
+            region=self._settings.default_region,
+        )
+        await self._balances.start()
+        stack.push_async_callback(self._balances.stop)
         if self._journal.opened.damaged_copy is not None:
             await self._service.event("journal_damaged", moved_to=str(self._journal.opened.damaged_copy))
 
@@ -235,8 +255,9 @@ class Bridge:
         return [ModemConfig(f"virtual-{index}", port) for index, port in enumerate(ports, 1)]
 
     def _add_modem(self, config: ModemConfig) -> None:
+        settings = self._settings
         modem = Modem(
-            config,
+            replace(config, ussd_allow=allowed_ussd(settings), hang_up=settings.calls.hang_up),
             sink=self._service,
             listener=self,
             pins=self._pins,
@@ -255,8 +276,10 @@ class Bridge:
 
     def modem_event(self, modem: str, event: str, data: dict[str, object]) -> None:
         mqtt = getattr(self, "_mqtt", None)
-        if event == "call" and mqtt is not None:
-            mqtt.link.send(mqtt.topics.call(modem), event_json(event, self._clock.now(), {"modem": modem, **data}))
+        if event in CALL_EVENTS:
+            if mqtt is not None:
+                about = {"modem": modem, **data, **self._service.caller(data.get("number"))}
+                mqtt.call(modem, event_json(event, self._clock.now(), about))
             return
         self._own(self._record_event(event, {"modem": modem, **data}), "modem-event")
 
@@ -276,7 +299,7 @@ class Bridge:
         states = [modem.status.state for modem in self._modems.values()]
         working = sum(modem.can_send for modem in self._modems.values())
         verdict = "pass" if working == len(states) and states else "warn" if working else "fail"
-        warnings = self._warnings()
+        warnings = self._service.warnings()
         if warnings and verdict == "pass":
             verdict = "warn"
         return {
@@ -321,6 +344,8 @@ class Bridge:
             modems=lambda: tuple(self._modems),
             interview=interview,
             reset=reset,
+            balance=self._balances.check,
+            ussd=self._ussd,
             health=health,
             restart=restart,
         )
@@ -388,7 +413,8 @@ class Bridge:
             await asyncio.sleep(TICK)
             try:
                 await self._service.tick()
-                await self._look_at_queues()
+                await self._queues.look()
+                self._mqtt.states.queues_changed()
             except StoreError as error:
                 log.error("what has fallen due waits: %s %s", error, error.hint)
             except Exception:  # schedules and deadlines must outlive a mistake of ours
@@ -416,13 +442,6 @@ class Bridge:
         found = next((one.quota for one in self._settings.modems if one.name == modem.name), None)
         return found if found is not None else self._settings.quota
 
-    def _warnings(self) -> list[str]:
-        """What a person should know of a bridge that works."""
-        if self._service.clock_is_set:
-            return []
-        now = from_ms(self._clock.now())
-        return [f"the clock of this computer is not set, it says {now:%Y-%m-%d %H:%M} UTC: check its network time"]
-
     def _clock_changed(self, by: int) -> None:
         """Times that are shown; ms."""
         shift = timedelta(milliseconds=by)
@@ -436,19 +455,14 @@ class Bridge:
         status = self._modems[name].status
         return self._queues.of(ClaimantView(name, status.iccid, status.imei))
 
-    async def _look_at_queues(self) -> None:
-        """A queue is shown as it is, also when nothing else of its modem changes."""
-        await self._queues.look()
-        for name, modem in self._modems.items():
-            queue = self._queue_of(name)
-            if self._shown_queues.get(name) != queue:
-                self._shown_queues[name] = queue
-                self._mqtt.states.modem_changed(modem.status)
-
     def _own_number(self, name: str) -> str | None:
         settings = next((modem.number for modem in self._settings.modems if modem.name == name), None)
         modem = self._modems.get(name)
         return settings or (modem.status.number if modem is not None else None)
+
+    def _is_idle(self, name: str) -> bool:
+        modem = self._modems.get(name)
+        return modem is not None and modem.can_send and not modem.sending
 
     def _own(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)

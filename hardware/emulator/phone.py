@@ -93,6 +93,7 @@ class Counters:
     garbage: int = 0
     bytes_while_busy: int = 0
     boots: int = 0
+    hung_up: int = 0  # calls that the host refused
     busy_seconds: float = 0.0
     first_activity: float | None = None  # CLOCK_MONOTONIC
     last_activity: float | None = None
@@ -127,7 +128,6 @@ class Phone:
         self.puk_attempts = PUK_ATTEMPTS
         self.puk_locked = False
         self.held_urcs: deque[tuple[str, ...]] = deque(maxlen=100)
-        self.last_ussd = ""
         self.on_room: Callable[[], None] = lambda: None  # told when a slot was freed, or service is back
 
     def power_up(self) -> None:

@@ -1,6 +1,17 @@
 """One modem: found out, set up, kept alive; parts out, messages in."""
 
+from hardware.modem.calls import CALL_EVENTS
 from hardware.modem.config import MemoryPinLedger, ModemConfig, PinLedger, pin_key
 from hardware.modem.modem import Modem
+from hardware.modem.ussd import UssdAnswer, UssdError
 
-__all__ = ["MemoryPinLedger", "Modem", "ModemConfig", "PinLedger", "pin_key"]
+__all__ = [
+    "CALL_EVENTS",
+    "MemoryPinLedger",
+    "Modem",
+    "ModemConfig",
+    "PinLedger",
+    "UssdAnswer",
+    "UssdError",
+    "pin_key",
+]

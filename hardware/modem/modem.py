@@ -23,6 +23,7 @@ from hardware.modem.config import MemoryPinLedger, ModemConfig, PinLedger
 from hardware.modem.life import Life
 from hardware.modem.session import LateResult, Session
 from hardware.modem.sim import SimBlocked
+from hardware.modem.ussd import Ussd, UssdAnswer
 from hardware.types import (
     Action,
     Authorise,
@@ -130,6 +131,23 @@ class Modem:
         self._life.changed()
         return result
 
+    @property
+    def sending(self) -> bool:
+        """A part is in its hands."""
+        return self._in_flight > 0
+
+    async def ussd(self, code: str) -> UssdAnswer:
+        """Send a USSD code, wait for its answer. UssdError with a sentence; ModemError when not in service."""
+        return await self._ussd().ask(code)
+
+    async def ussd_reply(self, text: str) -> UssdAnswer:
+        """Answer the menu that the last USSD answer opened; as `ussd`."""
+        return await self._ussd().reply(text)
+
+    async def ussd_cancel(self) -> bool:
+        """End the USSD session, and the wait for its answer; False: there was none."""
+        return await self._ussd().cancel()
+
     def wake(self) -> None:
         """Something was plugged in or mended: try now."""
         self._wake.set()
@@ -141,6 +159,13 @@ class Modem:
     async def reset(self) -> None:
         """Restart the modem itself. ModemError when it is not connected."""
         await self._connected().restart_modem()
+
+    def _ussd(self) -> Ussd:
+        session = self._session
+        if session is None or not self._life.can_send:
+            reason = self.status.health_reason or str(self.status.state)
+            raise ModemError(f"the modem is not in service: {reason}")
+        return session.ussd
 
     def _connected(self) -> Session:
         if self._session is None:

@@ -13,6 +13,7 @@ from hardware.at.channel import AtChannel, WritePacing
 from hardware.at.types import Response, Urc
 from hardware.errors import HardwareError, ModemError
 from hardware.modem import timeouts
+from hardware.modem.calls import Calls
 from hardware.modem.cells import Cells
 from hardware.modem.config import ModemConfig, PinLedger
 from hardware.modem.dialogue import ask
@@ -20,6 +21,8 @@ from hardware.modem.inbox import Inbox
 from hardware.modem.interview import Abilities, Interview
 from hardware.modem.life import CAN_SEND, Life
 from hardware.modem.sim import SimBlocked
+from hardware.modem.ussd import Ussd
+from hardware.modem.ussd_codes import UssdCodes
 from hardware.types import (
     Action,
     Authorise,
@@ -50,6 +53,8 @@ _STRIKES = frozenset({"error", "prompt_timeout", "cms_300", "cms_81", "cms_98"})
 class Session:
     """`open`, `begin`, then `run` until it raises; `close` always."""
 
+    ussd: Ussd
+    _calls: Calls
     _inbox: Inbox
     _cells: Cells
     _interview: Interview
@@ -84,8 +89,6 @@ class Session:
         self._strikes = 0  # sends in a row that were refused without a word
         self._sim_strikes = 0  # in a row because of the SIM
         self._watched: set[str] = set()
-        self._last_call: parsers.Call | None = None
-        self._rang_at = 0.0
 
     async def open(self) -> None:
         """Open the port; raises PortMissing, PortBusy, PortForbidden, PortWedged."""
@@ -106,7 +109,14 @@ class Session:
             self._watch(prefix, self._sim_changed)
         for prefix in urc.BOOT:
             self._watch(prefix, self._rebooted)
-        channel.on_urc("+CLIP", self._called)
+        self.ussd = Ussd(channel, self._life, codes=UssdCodes(self._config.ussd_allow))
+        channel.on_urc("+CUSD:", self.ussd.heard)
+        self._calls = Calls(channel, self._life, hang_up=self._config.hang_up)
+        for prefix in ("RING", "+CRING:"):
+            channel.on_urc(prefix, self._calls.rang)
+        channel.on_urc("+CLIP:", self._calls.identified)
+        for prefix in ("NO CARRIER", "MISSED_CALL:", "^CEND:"):
+            channel.on_urc(prefix, self._calls.ended)
         channel.on_late_result(self._resolved)
 
     async def begin(self) -> None:
@@ -124,7 +134,8 @@ class Session:
         """Receive, poll and recover; raises the HardwareError that ended the connection."""
         try:
             async with asyncio.TaskGroup() as group:
-                for work in (self._until_lost, self._inbox.run_reader, self._inbox.run_storer, self._keep):
+                both = (self._inbox.run_reader, self._inbox.run_storer)
+                for work in (self._until_lost, *both, self._keep, self.ussd.run, self._calls.run):
                     group.create_task(work(), name=f"{self._config.name}: {work.__name__}")
         except ExceptionGroup as errors:
             raise _first(errors) from None
@@ -133,6 +144,7 @@ class Session:
     async def send(self, pdu: str, length: int, authorise: Authorise, token: object) -> SendResult:
         """Hand one part over; never raises for modem reasons. The caller has made sure that the modem is in service."""
         channel = self.channel
+        await self.ussd.give_way()
         result = await channel.send_pdu(
             length,
             pdu,
@@ -166,6 +178,7 @@ class Session:
             self._usable.set()
         if self._channel is not None:
             self._inbox.pause()
+            self.ussd.forget(reason)
         if self._life.state in CAN_SEND | {ModemState.REGISTERING}:
             self._life.move(ModemState.RECOVERING, reason)
         self._attention.set()
@@ -186,6 +199,8 @@ class Session:
         """Give the port back; False: the kernel keeps it. A commit that runs may end first."""
         if self._channel is None:
             return True
+        self.ussd.forget("the connection is over")
+        self._calls.finish()
         closed = await self._channel.close()
         await self._inbox.finish()
         return closed
@@ -212,6 +227,7 @@ class Session:
             channel.pacing = WritePacing(profile.pdu_delay)
         if old_sim is not None and life.status.iccid not in (None, old_sim):
             life.event("sim_changed", iccid=life.status.iccid, previous=old_sim)
+        self.ussd.begin(profile)
         self._cells.begin(self._abilities.domains)
         self._inbox.begin(self._abilities.storages)
         life.warn("cnmi", None if self._abilities.cnmi else POLLING_ONLY)
@@ -396,14 +412,6 @@ class Session:
         if storage is not None:
             self._life.event("storage_full", storage=storage)
             self._inbox.sweep_soon()
-
-    def _called(self, line: Urc) -> None:
-        call = parsers.clip(line.text)
-        now = asyncio.get_running_loop().time()
-        if call is not None:
-            if call != self._last_call or now - self._rang_at > timeouts.CALL_GAP:
-                self._life.event("call", number=call.number)
-            self._last_call, self._rang_at = call, now
 
     def _resolved(self, token: object, result: SendResult) -> None:
         if result.outcome is SendOutcome.SENT:

@@ -15,7 +15,7 @@ from sms_bridge.config.schema import member as member_of
 
 def cross_checks(document: Document, file: str) -> list[Problem]:
     data = document.data if isinstance(document.data, dict) else {}
-    found = [*_mqtt(_dict(data, "mqtt")), *_modems(data.get("modems")), *_groups(data)]
+    found = [*_mqtt(_dict(data, "mqtt")), *_modems(data.get("modems")), *_groups(data), *_balance(data)]
     return [problem_at(document, file, path, message, hint) for path, message, hint in found]
 
 
@@ -70,6 +70,18 @@ def _groups(data: dict[str, Any]) -> _Found:
             else:
                 hint = f"did you mean {near[0]}?" if near else f"add {word} under contacts"
                 yield ("groups", name, index), "there is no such contact", hint
+
+
+def _balance(data: dict[str, Any]) -> _Found:
+    entries = data.get("balance")
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        if not isinstance(entry, dict):
+            continue
+        if ("ussd" in entry) == ("sms" in entry):
+            what = "there are two ways to ask" if "ussd" in entry else "it says no way to ask"
+            yield ("balance", index), what, "give ussd or sms"
+        if "replies" in entry and "ussd" not in entry:
+            yield ("balance", index, "replies"), "there is no menu that they are for", "add ussd: the code of the menu"
 
 
 def _dict(data: dict[str, Any], key: str) -> dict[str, Any]:

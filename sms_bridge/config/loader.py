@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from sms_bridge.config.errors import ConfigError, Problem
 from sms_bridge.config.settings import (
+    BalanceSettings,
+    BalanceSmsSettings,
+    CallSettings,
     InboundSettings,
     LimitSettings,
     LoggingSettings,
@@ -20,6 +23,7 @@ from sms_bridge.config.settings import (
     SendingSettings,
     Settings,
     TlsSettings,
+    UssdSettings,
     VirtualModemSettings,
     default_data_dir,
 )
@@ -110,6 +114,9 @@ class _Loader:
             quota=Limits(**data.get("quota", {})),
             limits=LimitSettings(**data.get("limits", {})),
             retention=RetentionSettings(**data.get("retention", {})),
+            ussd=UssdSettings(tuple(data.get("ussd", {}).get("allow", ()))),
+            calls=CallSettings(**data.get("calls", {})),
+            balance=tuple(_balance(entry) for entry in data.get("balance", [])),
             logging=LoggingSettings(**data.get("logging", {})),
             contacts=MappingProxyType(data.get("contacts", {})),
             groups=MappingProxyType({name: tuple(members) for name, members in data.get("groups", {}).items()}),
@@ -171,6 +178,15 @@ class _Loader:
         from sms_bridge.config.report import problem_at
 
         self._problems.append(problem_at(document, self._file, path, message, hint))
+
+
+def _balance(data: dict[str, Any]) -> BalanceSettings:
+    given = {**data, "replies": tuple(data.get("replies", ()))}
+    if "sms" in data:
+        sms = dict(data["sms"])
+        senders = sms.pop("from", ())
+        given["sms"] = BalanceSmsSettings(**sms, senders=tuple(senders))
+    return BalanceSettings(**given)
 
 
 def _sending(data: dict[str, Any]) -> SendingSettings:

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 from sms_bridge.core.commit import Commit
 from sms_bridge.core.model import (
     Attempt,
+    Balance,
     ClockMark,
     Cutoffs,
     InboundPart,
@@ -49,6 +50,9 @@ class Reader(Protocol):
 
     def avoided(self, order_seq: int) -> dict[str, int]:
         """The modems that leave this order to others, each with the time until when (UTC ms)."""
+
+    def balances(self) -> list[Balance]:
+        """What is known of SIMs' accounts."""
 
     def usage(self) -> list[tuple[str, str, int]]:
         """(SIM, local day as YYYY-MM-DD, parts) of the last two months."""
@@ -189,6 +193,9 @@ class Transaction(Reader, Upkeep, Protocol):
 
     def add_quarantined(self, item: Quarantined) -> bool:
         """Insert; False when the same content is there already."""
+
+    def save_balance(self, balance: Balance) -> None:
+        """Insert or replace."""
 
     def emit(self, kind: str, payload: str) -> None:
         """Put one message into the outbox, after those that are there."""

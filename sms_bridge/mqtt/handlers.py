@@ -37,6 +37,20 @@ class QueryPort(Protocol):
 
 
 ModemAction = Callable[[str], Awaitable[Any]]
+"""What is asked of the modem of that name. CoreError with a sentence."""
+
+
+class UssdPort(Protocol):
+    """USSD on the modem of that name; each returns `{"text": …, "session": "open" or "closed"}`. CoreError."""
+
+    async def begin(self, modem: str, code: str) -> Any:
+        """Send a code."""
+
+    async def go_on(self, modem: str, reply: str) -> Any:
+        """Reply to the menu that is open."""
+
+    async def end(self, modem: str) -> Any:
+        """Close it."""
 
 
 def make_handlers(
@@ -45,6 +59,8 @@ def make_handlers(
     modems: Callable[[], Sequence[str]] = tuple,
     interview: ModemAction | None = None,
     reset: ModemAction | None = None,
+    balance: ModemAction | None = None,
+    ussd: UssdPort | None = None,
     health: Callable[[], Awaitable[Any]] | None = None,
     restart: Callable[[], Awaitable[Any]] | None = None,
 ) -> dict[str, Handler]:
@@ -57,9 +73,11 @@ def make_handlers(
         "message/estimate": questions.estimate,
         "inbox/list": questions.inbox,
     }
-    for name, action in (("modem/interview", interview), ("modem/reset", reset)):
+    for name, action in (("modem/interview", interview), ("modem/reset", reset), ("modem/balance", balance)):
         if action is not None:
             handlers[name] = _on_modem(action, modems)
+    if ussd is not None:
+        handlers["modem/ussd"] = _ussd(ussd, modems)
     for name, plain in (("health_check", health), ("restart", restart)):
         if plain is not None:
             handlers[name] = _without_fields(plain)
@@ -129,13 +147,43 @@ def _estimate(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _on_modem(action: ModemAction, modems: Callable[[], Sequence[str]]) -> Handler:
     async def handler(fields: dict[str, Any]) -> Any:
-        name = text_field(fields, "modem", "id", "name")
-        if name not in modems():
-            there = ", ".join(modems()) or "none"
-            raise RequestError(f"there is no modem {_shown(name)}; there are: {there}")
-        return await action(name)
+        return await _told(action(_modem(fields, modems)))
 
     return handler
+
+
+def _ussd(port: UssdPort, modems: Callable[[], Sequence[str]]) -> Handler:
+    async def handler(fields: dict[str, Any]) -> Any:
+        name = _modem(fields, modems)
+        given = [key for key in ("code", "reply", "cancel") if fields.get(key) not in (None, False)]
+        if len(given) != 1:
+            raise RequestError(
+                'give one of `code`, `reply` and `cancel`, such as {"modem": "stick-1", "code": "*100#"}'
+            )
+        if given == ["cancel"]:
+            return await _told(port.end(name))
+        text = text_field(fields, given[0])
+        return await _told(port.begin(name, text) if given == ["code"] else port.go_on(name, text))
+
+    return handler
+
+
+def _modem(fields: dict[str, Any], modems: Callable[[], Sequence[str]]) -> str:
+    name = text_field(fields, "modem", "id", "name")
+    if name not in modems():
+        there = ", ".join(modems()) or "none"
+        raise RequestError(f"there is no modem {_shown(name)}; there are: {there}")
+    return name
+
+
+async def _told(waiting: Awaitable[T]) -> T:
+    """What a person can mend is a sentence."""
+    try:
+        return await waiting
+    except StoreError as error:
+        raise RequestError(f"the journal does not answer: {error}") from error
+    except CoreError as error:
+        raise RequestError(f"{error}{f' ({error.hint})' if error.hint else ''}") from error
 
 
 def _without_fields(action: Callable[[], Awaitable[Any]]) -> Handler:
