@@ -21,7 +21,7 @@ from hardware.usb.supply import read_supply
 from sms_bridge.config import Settings
 from sms_bridge.config.plans import balance_plans
 from sms_bridge.core.balances import Balances
-from sms_bridge.core.clock import SystemClock, from_ms
+from sms_bridge.core.clock import SystemClock
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.errors import CoreError, StoreError
 from sms_bridge.core.queues import Queues
@@ -240,7 +240,7 @@ class Bridge:
         modems = list(self._modems.statuses())
         working = self._modems.in_service()
         verdict = "pass" if working == len(modems) and modems else "warn" if working else "fail"
-        warnings = self._warnings()
+        warnings = self._service.warnings()
         if warnings and verdict == "pass":
             verdict = "warn"
         return {
@@ -339,13 +339,6 @@ class Bridge:
 
     def _problem(self, code: str, text: str) -> None:
         self._own(self._record_event(code, {"text": text}), "mqtt-problem")
-
-    def _warnings(self) -> list[str]:
-        """What a person should know of a bridge that works."""
-        if self._service.clock_is_set:
-            return []
-        now = from_ms(self._clock.now())
-        return [f"the clock of this computer is not set, it says {now:%Y-%m-%d %H:%M} UTC: check its network time"]
 
     def _clock_changed(self, by: int) -> None:
         """Times that are shown; ms."""
