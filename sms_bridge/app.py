@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hardware.errors import HardwareError
 from hardware.modem import Modem, ModemConfig
@@ -41,6 +41,8 @@ from sms_bridge.store.pins import PinFile
 from sms_bridge.virtual import VirtualModems, VirtualModemsError
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 TICK = 1.0  # s between looks at what has fallen due
 HEALTH_PERIOD = 60.0  # s between two payloads of sms/bridge/health
@@ -402,9 +404,9 @@ class Bridge:
             log.error("the task %s ended: %r", task.get_name(), error, exc_info=error)
 
 
-async def _asked(work: Awaitable[None]) -> None:
+async def _asked(work: Awaitable[T]) -> T:
     try:
-        await work
+        return await work
     except HardwareError as error:
         raise RequestError(f"{error}{f' ({error.hint})' if error.hint else ''}") from error
 

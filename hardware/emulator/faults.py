@@ -25,8 +25,13 @@ ONE_SHOT = {
 LASTING = {
     "wedge": "answers nothing at all until cleared or unplugged",
     "storage_full": "every free slot is filled with old messages; `hard`: refuses even when emptied",
-    "pin_required": "the SIM asks for `pin` (1234) with `attempts` (3) left",
+    "pin_required": "the SIM asks for `pin` (1234) with `attempts` (3) left; `puk` (12345678), `puk_attempts` (10)",
     "sim_absent": "there is no SIM",
+    "sim_failure": "the SIM does not work (CME 13, CMS 313) until the modem restarts, or `lasting`",
+    "stuck": "every send is answered ERROR until the modem restarts",
+    "no_restart": "refuses to restart by command",
+    "brown_out": "restarts by itself every `every` seconds (20)",
+    "lost_network": "searches until its radio is switched off and on, or it restarts",
     "registration": "registers as `stat` (0)",
     "signal": "reports `csq` (99)",
 }
@@ -134,9 +139,12 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     "csq": int,
     "stat": int,
     "attempts": int,
+    "puk_attempts": int,
     "delay": _seconds,
+    "every": _seconds,
     "count": int,
     "duration": lambda value: None if value is None else _seconds(value),
     "accepted": _truth,
     "hard": _truth,
+    "lasting": _truth,
 }

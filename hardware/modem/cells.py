@@ -25,6 +25,7 @@ class Cells:
         self._cells: dict[str, CellState] = {}
         self._domains: tuple[str, ...] = ()
         self._asked = 0
+        self.absence: str | None = None  # what a person should know of a network that is missing for long
 
     def begin(self, domains: tuple[str, ...]) -> None:
         """The modem was set up anew; `domains` are those it answers."""
@@ -64,6 +65,7 @@ class Cells:
         silent = not self._domains or self._asked > MOST_QUESTIONS
         carries = best.carries_sms if best is not None else silent
         if carries and life.state is ModemState.REGISTERING:
+            self.absence = None
             life.in_service(f"registered: {registration}")
         elif not carries and life.state in CAN_SEND | {ModemState.REGISTERING}:
-            life.move(ModemState.REGISTERING, f"not registered: {registration}")
+            life.move(ModemState.REGISTERING, self.absence or f"not registered: {registration}")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 
-from hardware.at import commands, parsers
+from hardware.at import commands, counters, parsers
 from hardware.at.channel import AtChannel
 from hardware.at.types import AtCommandError, Command
 from hardware.errors import AtTimeout, HardwareError, ModemError
 from hardware.modem import profile as profiles
-from hardware.modem.config import ModemConfig, PinLedger
+from hardware.modem.config import ModemConfig
 from hardware.modem.dialogue import ask, must, patiently
 from hardware.modem.profile import Profile
-from hardware.modem.sim import read_iccid, unlock
+from hardware.modem.sim import PinGuard, read_iccid
 from hardware.types import ModemStatus
 
 __all__ = ["Abilities", "Interview", "Storages"]
@@ -50,20 +50,21 @@ class Abilities:
 class Interview:
     """One run over one channel; fills `status` and returns the abilities. Raises HardwareError; safe to repeat."""
 
-    def __init__(self, channel: AtChannel, config: ModemConfig, status: ModemStatus, ledger: PinLedger) -> None:
+    def __init__(self, channel: AtChannel, config: ModemConfig, status: ModemStatus, guard: PinGuard) -> None:
         self._channel = channel
         self._config = config
         self._status = status
-        self._ledger = ledger
+        self._guard = guard
 
     async def run(self) -> Abilities:
         """The whole sequence, one command at a time, without a pause (domain A2.2 rows 3 to 14)."""
         await self._speak()
         found = Abilities()
         found.profile = await self._identify()
+        await self._switch_on()
         for command in found.profile.init_commands:
             await ask(self._channel, command)
-        await unlock(self._channel, self._status, found.profile, self._config.pin, self._ledger)
+        await self._guard.unlock(self._channel, self._status, found.profile)
         await self._identify_sim(found.profile)
         await self._set_messages(found)
         await self._set_cells(found)
@@ -117,6 +118,13 @@ class Interview:
         await ask(channel, commands.quiet_off())
         if await ask(channel, commands.error_codes(1)) is None:
             await ask(channel, commands.error_codes(2))
+
+    async def _switch_on(self) -> None:
+        """Other software may have left it off the air, or we did when the power failed."""
+        answer = await ask(self._channel, commands.functionality_query())
+        levels = [counters.functionality_level(line) for line in answer.lines] if answer is not None else []
+        if levels and levels[0] in (0, 4):
+            await ask(self._channel, commands.functionality(1))
 
     async def _identify(self) -> Profile:
         channel, status = self._channel, self._status

@@ -22,11 +22,14 @@ MOVES: dict[ModemState, frozenset[ModemState]] = {
     _S.READY: frozenset({_S.DEGRADED, _S.REGISTERING, _S.RECOVERING, _S.BLOCKED, _S.OFFLINE}),
     _S.DEGRADED: frozenset({_S.READY, _S.REGISTERING, _S.RECOVERING, _S.BLOCKED, _S.OFFLINE}),
     _S.RECOVERING: frozenset({_S.DETECTED, _S.INTERVIEWING, _S.BLOCKED, _S.OFFLINE}),
-    _S.BLOCKED: frozenset({_S.DETECTED, _S.RECOVERING, _S.OFFLINE}),
+    _S.BLOCKED: frozenset({_S.DETECTED, _S.REGISTERING, _S.RECOVERING, _S.OFFLINE}),
 }
 """From where to where; a move to where one is already only renews the reason."""
 
 CAN_SEND = frozenset({_S.READY, _S.DEGRADED})
+
+# On the way back from BLOCKED: not shown, as a person is still needed until the modem is set up.
+_TRYING = frozenset({_S.DETECTED, _S.INTERVIEWING, _S.RECOVERING})
 
 _HEALTH = {
     _S.OFFLINE: Health.FAIL,
@@ -45,7 +48,9 @@ class Life:
 
     def __init__(self, status: ModemStatus, listener: ModemListener) -> None:
         self.status = status
+        self.served_until: float | None = None  # the loop's clock when the modem last went out of service
         self._listener = listener
+        self._state = status.state
         self._reason: str | None = status.health_reason
         self._warnings: dict[str, str] = {}
         self._faults: dict[str, str] = {}
@@ -54,11 +59,17 @@ class Life:
 
     @property
     def state(self) -> ModemState:
-        return self.status.state
+        """Where it is; `status` goes on to say BLOCKED while that is being tried to leave."""
+        return self._state
+
+    @property
+    def stands(self) -> bool:
+        """It is blocked, and what goes on meanwhile is nobody's news."""
+        return self.status.state is ModemState.BLOCKED
 
     @property
     def can_send(self) -> bool:
-        return self.status.state in CAN_SEND
+        return self._state in CAN_SEND
 
     async def wait_ready(self) -> None:
         """Until the modem can send."""
@@ -66,12 +77,18 @@ class Life:
 
     def move(self, state: ModemState, reason: str, *, wanted: bool = False) -> None:
         """Go to `state`; raises ValueError for a move that is not in the table. `wanted`: nothing is wrong."""
-        old = self.status.state
+        old = self._state
         if state == old and reason == self._reason:
             return
         if state != old and state not in MOVES[old]:
             raise ValueError(f"{self.status.name}: no way from {old} to {state}: {reason}")
-        self.status.state = state
+        if old in CAN_SEND and state not in CAN_SEND:
+            self.served_until = asyncio.get_running_loop().time()
+        self._state = state
+        if self.stands and (state in _TRYING or (state is ModemState.BLOCKED and reason == self._reason)):
+            _LOG.debug("%s: blocked, %s: %s", self.status.name, state, reason, extra={"modem": self.status.name})
+            return
+        old, self.status.state = self.status.state, state
         self._reason = reason
         if state in CAN_SEND:
             self._ready.set()

@@ -6,20 +6,25 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from datetime import datetime
 from typing import NoReturn
 
 from hardware.at import commands, parsers, urc
 from hardware.at.channel import AtChannel, WritePacing
 from hardware.at.types import Response, Urc
-from hardware.errors import HardwareError, ModemError
+from hardware.errors import HardwareError, ModemError, PortLost
 from hardware.modem import timeouts
+from hardware.modem.absence import REFUSED, Due
 from hardware.modem.cells import Cells
-from hardware.modem.config import ModemConfig, PinLedger
+from hardware.modem.config import ModemConfig
 from hardware.modem.dialogue import ask
 from hardware.modem.inbox import Inbox
 from hardware.modem.interview import Abilities, Interview
+from hardware.modem.ladder import Result, Step
 from hardware.modem.life import CAN_SEND, Life
-from hardware.modem.sim import SimBlocked
+from hardware.modem.recovery import Failing, Recovery, Trouble
+from hardware.modem.sim import PinGuard, SimBlocked
+from hardware.pdu import without_validity
 from hardware.types import (
     Action,
     Authorise,
@@ -45,6 +50,7 @@ POLLING_ONLY = "the modem does not announce new messages; they are found by look
 
 _NO_SERVICE = frozenset({"cms_331", "cme_30", "cms_302"})
 _STRIKES = frozenset({"error", "prompt_timeout", "cms_300", "cms_81", "cms_98"})
+_NO_VALIDITY = frozenset({"cms_198", "cms_199"})  # the service centre knows no validity period (domain A9)
 
 
 class Session:
@@ -59,16 +65,18 @@ class Session:
         config: ModemConfig,
         life: Life,
         sink: InboundSink,
-        ledger: PinLedger,
+        guard: PinGuard,
         late: LateResult | None,
         backlog: list[ReceivedPdu],
+        recovery: Recovery,
     ) -> None:
         self._config = config
         self._life = life
         self._sink = sink
-        self._ledger = ledger
+        self._guard = guard
         self._late = late
         self._backlog = backlog
+        self._recovery = recovery
         self._channel: AtChannel | None = None
         self._abilities = Abilities()
         self._attention = asyncio.Event()  # something in `_keep` is due
@@ -76,6 +84,7 @@ class Session:
         self._restart: str | None = None  # why it must be set up again
         self._broken: HardwareError | None = None  # why this connection must end
         self._curious = True  # the slow questions have not been asked
+        self._refused = False  # the network does not want this SIM; it is asked all the same
         self._set_up_at = 0.0
         self._sent_at = 0.0
         self._polled_at = 0.0
@@ -93,7 +102,7 @@ class Session:
         self._channel = channel
         self._inbox = Inbox(channel, self._config, self._life, self._sink, self._backlog)
         self._cells = Cells(channel, self._life)
-        self._interview = Interview(channel, self._config, self._life.status, self._ledger)
+        self._interview = Interview(channel, self._config, self._life.status, self._guard)
         for prefix in ("+CMTI", "+CDSI"):
             channel.on_urc(prefix, self._inbox.announced)
         for prefix in ("+CMT:", "+CDS:"):
@@ -111,14 +120,17 @@ class Session:
 
     async def begin(self) -> None:
         """Set the modem up: state `registering` or better when it returns. Raises HardwareError."""
-        self._life.event("modem_interview", status="started")
+        if not self._life.stands:
+            self._life.event("modem_interview", status="started")
         for _ in range(MOST_SETUPS):
             self._restart = None
             await self._set_up()
             if self._restart is None:
                 self._life.event("modem_interview", status="successful")
+                self._recovery.set_up()
                 return
-        raise ModemError("the modem restarts again and again", hint="check its power supply: a send draws 2 A")
+        hint = "check its power supply: a send draws 2 A"
+        raise Failing(Trouble.RESTARTS, "the modem restarts again and again", hint=hint)
 
     async def run(self) -> NoReturn:
         """Receive, poll and recover; raises the HardwareError that ended the connection."""
@@ -132,15 +144,13 @@ class Session:
 
     async def send(self, pdu: str, length: int, authorise: Authorise, token: object) -> SendResult:
         """Hand one part over; never raises for modem reasons. The caller has made sure that the modem is in service."""
-        channel = self.channel
-        result = await channel.send_pdu(
-            length,
-            pdu,
-            authorise,
-            token=token,
-            prompt_timeout=self._config.prompt_timeout,
-            result_timeout=max(self._config.result_timeout, self._abilities.profile.result_timeout),
-        )
+        result = await self._hand_over(pdu, length, authorise, token)
+        error = result.error
+        if error is not None and error.code in _NO_VALIDITY and result.outcome is SendOutcome.NOT_SENT:
+            plain = without_validity(pdu)
+            if plain is not None:  # the same attempt: it was refused for certain, and is still allowed
+                again = await self._hand_over(*plain, _allowed, token)
+                result = replace(again, seconds=result.seconds + again.seconds)
         self._sent_at = asyncio.get_running_loop().time()
         if result.error is None:
             self._succeeded()
@@ -149,6 +159,16 @@ class Session:
         if result.error.code in ("cms_304", "cms_305"):
             return await self._leave_text_mode(result, result.error)
         return result
+
+    async def _hand_over(self, pdu: str, length: int, authorise: Authorise, token: object) -> SendResult:
+        return await self.channel.send_pdu(
+            length,
+            pdu,
+            authorise,
+            token=token,
+            prompt_timeout=self._config.prompt_timeout,
+            result_timeout=max(self._config.result_timeout, self._abilities.profile.result_timeout),
+        )
 
     @property
     def channel(self) -> AtChannel:
@@ -166,14 +186,20 @@ class Session:
             self._usable.set()
         if self._channel is not None:
             self._inbox.pause()
-        if self._life.state in CAN_SEND | {ModemState.REGISTERING}:
+        if self._life.state in CAN_SEND | {ModemState.REGISTERING, ModemState.BLOCKED}:
             self._life.move(ModemState.RECOVERING, reason)
         self._attention.set()
 
-    async def restart_modem(self) -> None:
-        """`AT+CFUN=1,1`, then a new connection: USB modems leave and come back."""
-        await ask(self.channel, commands.restart())
-        self.give_up(ModemError("the modem was told to restart"))
+    def cause(self, error: HardwareError) -> HardwareError:
+        """A modem that fell silent is no lost port, whoever was the first to find the channel closed."""
+        if isinstance(error, PortLost) and self._channel is not None and self._channel.is_closed:
+            return self._channel.closed.result()
+        return error
+
+    @property
+    def set_up_at(self) -> float:
+        """When the last set-up began, by the loop's clock; 0: none did."""
+        return self._set_up_at
 
     def give_up(self, error: HardwareError) -> None:
         """End this connection with `error`; no send starts meanwhile."""
@@ -193,6 +219,7 @@ class Session:
     async def _set_up(self) -> None:
         life, channel = self._life, self.channel
         life.move(ModemState.INTERVIEWING, "asking the modem who it is")
+        self._refused = False
         self._set_up_at = asyncio.get_running_loop().time()
         self._curious = True
         old_sim = life.status.iccid
@@ -215,6 +242,7 @@ class Session:
         self._cells.begin(self._abilities.domains)
         self._inbox.begin(self._abilities.storages)
         life.warn("cnmi", None if self._abilities.cnmi else POLLING_ONLY)
+        life.fault("power", self._recovery.power_sentence())
         life.ok()
         life.move(ModemState.REGISTERING, "set up; waiting for the network")
         await self._cells.ask()
@@ -231,13 +259,54 @@ class Session:
             if self._restart is not None:
                 await self._recover()
                 continue
-            if self._life.state is ModemState.REGISTERING:
+            if self._life.state is ModemState.REGISTERING or self._refused:
                 await self._cells.ask()
+                await self._mind_the_network()
             elif self._curious:
                 self._curious = not await self._unless_interrupted(self._look_further())
             elif self._poll_is_due():
                 await self._unless_interrupted(self._poll())
             await self._wait_for_attention()
+
+    async def _mind_the_network(self) -> None:
+        """What is due about a network that does not have this modem (domain A10)."""
+        life, absence = self._life, self._recovery.absence
+        if life.can_send:
+            return
+        now = asyncio.get_running_loop().time()
+        due = absence.look(life.status.registration, now, life.served_until, datetime.now().astimezone())
+        self._cells.absence = absence.sentence(now)
+        if due is Due.REFUSED:
+            if not self._refused:
+                self._refused = True
+                life.move(ModemState.BLOCKED, REFUSED)
+                self._recovery.tell(None, "blocked", REFUSED, "it is looked at again every half minute")
+        elif self._refused:
+            self._refused = False
+            life.move(ModemState.REGISTERING, "the network refuses the SIM no more")
+            self._cells.judge()
+        elif due is Due.RADIO:
+            await self._cycle_radio(str(self._cells.absence))
+        elif due is Due.RESTART:
+            self.give_up(Failing(Trouble.NO_NETWORK, str(self._cells.absence)))
+
+    async def _cycle_radio(self, reason: str) -> None:
+        """Off the air and back, and the set-up once more: some modems ask for the PIN again then."""
+        self._life.move(ModemState.REGISTERING, f"{reason}; trying: its radio off and on")
+        async with self._inbox.lock:
+            off = None
+            for level in (4, 0):
+                off = off or await ask(self.channel, commands.functionality(level))
+            if off is not None:
+                await asyncio.sleep(timeouts.RADIO_PAUSE)
+            on = await ask(self.channel, commands.functionality(1))
+        done = off is not None and on is not None
+        said = (
+            "it was off the air and looks for a network anew" if done else "the modem refuses AT+CFUN=4 and AT+CFUN=0"
+        )
+        self._recovery.note_radio(Result.DONE if done else Result.FAILED, said, reason)
+        if off is not None:
+            self.set_up_again("its radio was switched off and on")
 
     async def _unless_interrupted(self, work: Coroutine[None, None, None]) -> bool:
         """Do `work`; False: something more urgent came up, and a restarted modem owes no answer."""
@@ -273,8 +342,9 @@ class Session:
                     await self._usable.wait()
             except TimeoutError:
                 pass
+        reason = self._restart or ""
         await self.begin()
-        self._life.event("recovery", reason="the modem was set up again")
+        self._recovery.tell(Step.RESYNC, "set_up", reason, "the modem was set up again")
 
     def _poll_is_due(self) -> bool:
         """An idle modem is asked; one that is never idle, now and then."""
@@ -285,6 +355,7 @@ class Session:
     async def _poll(self) -> None:
         """Signal, registration and settings; the first question is the watchdog's: three silences end the channel."""
         now = self._polled_at = asyncio.get_running_loop().time()
+        self._life.fault("power", self._recovery.power_sentence())
         await self._measure()
         await self._cells.ask()
         if now - self._cnmi_checked_at > timeouts.CNMI_CHECK:
@@ -365,7 +436,7 @@ class Session:
             self.set_up_again(f"the SIM needs attention: {error.text}")
         elif error.action is Action.MODEM_RESET or self._strikes >= MOST_STRIKES:
             self._strikes = 0
-            self.give_up(ModemError(f"the modem does not send: {error.text}"))
+            self._troubled(f"the modem does not send: {error.text}")
         elif error.code in _NO_SERVICE and self._life.can_send:
             self._life.move(ModemState.REGISTERING, f"no service: {error.text}")
             self._attention.set()
@@ -374,6 +445,13 @@ class Session:
         elif error.action is Action.SIM_CFG:
             self._life.warn("smsc", "the SIM has no service centre number (+CSCA)")
 
+    def _troubled(self, reason: str) -> None:
+        """It answers, and does not do its work: the gentlest step is one of this connection."""
+        if self._recovery.resyncs(reason, asyncio.get_running_loop().time() - self._set_up_at):
+            self.set_up_again(reason)
+        else:
+            self.give_up(Failing(Trouble.NO_SEND, reason))
+
     def _watch(self, prefix: str, handler: Callable[[Urc], None]) -> None:
         """Register once, though a set-up may come by again."""
         if prefix not in self._watched:
@@ -381,7 +459,11 @@ class Session:
             self.channel.on_urc(prefix, handler)
 
     def _rebooted(self, line: Urc) -> None:
-        self.set_up_again(f"the modem restarted ({line.text[:24]})", booting=True)
+        self._recovery.restarted()
+        power = self._recovery.power_sentence()
+        self.set_up_again(power or f"the modem restarted ({line.text[:24]})", booting=True)
+        if power is not None and self._life.state is ModemState.RECOVERING:
+            self._life.move(ModemState.RECOVERING, power)
         if line.text.startswith(self._abilities.profile.ready_urcs):
             self._usable.set()
 
@@ -423,3 +505,7 @@ def _first(errors: ExceptionGroup[Exception]) -> Exception:
     known, _ = errors.split(HardwareError)
     found = (known or errors).exceptions[0]
     return _first(found) if isinstance(found, ExceptionGroup) else found
+
+
+async def _allowed() -> bool:
+    return True

@@ -141,7 +141,9 @@ def test_a_pdu_without_its_validity_is_what_would_have_been_encoded_without_it(
     assert [without_validity(pdu) for pdu in plain.pdus] == [None] * plain.segments
 
 
-@pytest.mark.parametrize("pdu", ["", "0", "zz", "00", "0011", "001100", encode_deliver(DeliverRequest("5", MOMENT, "a"))[0]])
+@pytest.mark.parametrize(
+    "pdu", ["", "0", "zz", "00", "0011", "001100", encode_deliver(DeliverRequest("5", MOMENT, "a"))[0]]
+)
 def test_what_is_no_submit_has_no_validity_to_lose(pdu: str) -> None:
     with pytest.raises(PduError):
         without_validity(pdu)
