@@ -137,8 +137,8 @@ WORDS: list[tuple[str, dict[str, Any], str, str]] = [
         "pin_required",
         {"attempts": 1},
         "pin",
-        "the SIM has 1 attempt left, which is kept for a person; unlock it in a telephone, or send the request sim/unlock"
-        ' with "force": true',
+        "the SIM has 1 attempt left, which is kept for a person; unlock it in a telephone, or send the request"
+        ' sim/unlock with "force": true',
     ),
     (
         "pin_required",
@@ -186,9 +186,8 @@ async def test_a_wrong_pin_is_said_with_what_is_left_and_once_more_on_the_next_s
             it.emulator.fault(0, "pin_required", pin="1234", attempts=3 if "2" in reason else 2)
             await it.modem.start()
             await it.state(ModemState.BLOCKED)
-            assert it.modem.status.health_reason == (
-                f"{reason}; correct `pin` in the configuration, or send the request sim/unlock: this one is never tried again"
-            )
+            fix = "correct `pin` in the configuration, or send the request sim/unlock: this one is never tried again"
+            assert it.modem.status.health_reason == f"{reason}; {fix}"
             assert it.modem.status.sim.pin_attempts_left == 2
             assert it.phone.counters.pins == ("2 attempts" in reason)
 
@@ -283,9 +282,6 @@ async def test_a_pin_that_was_taken_while_nobody_heard_it_is_right(tmp_path: Pat
 
 async def test_a_pin_that_may_have_been_tried_is_a_persons(tmp_path: Path) -> None:
     ledger = MemoryPinLedger()
-
-    class Gone(Exception):
-        """The power of the computer."""
 
     async with rig(tmp_path, start=False, pin="1234", pins=ledger) as it:
         it.emulator.fault(0, "pin_required", pin="1234")
