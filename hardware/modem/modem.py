@@ -332,8 +332,8 @@ class Modem:
                     continue
                 except (AtTimeout, PortLost):
                     pass  # it restarts without a word
-                return Said(True, f"it was told to restart ({command.text})")
-            return Said(False, "the modem refuses to restart by command")
+                return Said("done", f"it was told to restart ({command.text})")
+            return Said("failed", "the modem refuses to restart by command")
         finally:
             await channel.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -22,12 +23,16 @@ __all__ = [
 
 
 class StepResult(Protocol):
-    """What came of a step, with a sentence for a person."""
+    """What came of a step, for a person: `hardware.usb.power.PowerResult` is one."""
 
     @property
-    def ok(self) -> bool: ...
+    def outcome(self) -> str:
+        """`done`, `failed`, `refused` (not just now), `not_permitted` or `not_supported`."""
+
     @property
     def sentence(self) -> str: ...
+    @property
+    def fix(self) -> str: ...
 
 
 class PowerTools(Protocol):
@@ -39,11 +44,8 @@ class PowerTools(Protocol):
     async def reauthorise(self, path: str) -> StepResult:
         """`authorized` to 0 and back to 1."""
 
-    async def cycle(self, path: str) -> StepResult:
-        """The hub port's power off and on."""
-
-    async def can_cycle(self, path: str) -> StepResult:
-        """Whether that hub truly switches this port alone."""
+    async def cycle(self, path: str, busy: Callable[[], Collection[str]]) -> StepResult:
+        """The current of its hub port off and on; never while one of the plugs in `busy` would lose it too."""
 
 
 class PowerSwitch(Protocol):
@@ -57,8 +59,9 @@ class PowerSwitch(Protocol):
 class Said:
     """A `StepResult` of our own."""
 
-    ok: bool
+    outcome: str
     sentence: str
+    fix: str = ""
 
 
 class Neighbour(Protocol):
@@ -87,25 +90,33 @@ class Outlets:
         self._modems.pop(name, None)
 
     def hub_refusal(self, name: str, path: str, now: float) -> Said | None:
-        """Why the power of this plug may not be switched now; `ok`: it may later. None: it may."""
+        """Why the power of this plug may not be switched now; None: it may, as far as is known here."""
         hub = hub_of(path)
         if (left := self._left(f"hub {hub}", now)) > 0:
-            return Said(True, f"a port of its hub was switched {minutes(timeouts.SWITCH_PAUSE - left)} ago")
+            return Said("refused", f"a port of its hub was switched {minutes(timeouts.SWITCH_PAUSE - left)} ago")
         for other, (modem, _) in self._modems.items():
             if other != name and modem.usb_path is not None and _hangs_on(modem.usb_path, hub) and modem.sending:
-                return Said(True, f"{other} on the same hub is sending")
+                return Said("refused", f"{other} on the same hub is sending")
         return None
+
+    def busy(self, name: str) -> frozenset[str]:
+        """The plugs of the other modems that work: they must not lose their current."""
+        return frozenset(
+            modem.usb_path
+            for other, (modem, _) in self._modems.items()
+            if other != name and modem.usb_path is not None and (modem.sending or modem.can_send)
+        )
 
     def switch_refusal(self, name: str, now: float) -> Said | None:
         """The same for the switch outside: it may feed others, and those that work are left alone."""
         _, outlet = self._modems.get(name, (None, None))
         if outlet is None:
-            return Said(False, "no power switch is configured for it")
+            return Said("not_supported", "no power switch is configured for it")
         if (left := self._left(f"switch {outlet}", now)) > 0:
-            return Said(True, f"its power was switched {minutes(timeouts.SWITCH_PAUSE - left)} ago")
+            return Said("refused", f"its power was switched {minutes(timeouts.SWITCH_PAUSE - left)} ago")
         for other, (modem, its_outlet) in self._modems.items():
             if other != name and its_outlet == outlet and (modem.sending or modem.can_send):
-                return Said(True, f"the switch feeds {other} too, which works")
+                return Said("refused", f"the switch feeds {other} too, which works")
         return None
 
     def switched(self, name: str, step: Step, path: str | None, now: float) -> None:

@@ -77,6 +77,7 @@ _PERSON: dict[Trouble, str] = {
     Trouble.RESTARTS: "use a powered hub or a stronger power supply: a send draws 2 A",
     Trouble.MISSING: "plug it in again, into another port if that does not help, and look at the hub's power",
 }
+_NOT_POSSIBLE = frozenset({"refused", "not_permitted", "not_supported"})
 _RESTARTING = _ALL - {Step.REOPEN}
 ASKED: dict[str, tuple[Step, ...]] = {
     "resync": (Step.RESYNC,),
@@ -297,28 +298,35 @@ class Recovery:
 
     async def _do(self, ladder: Ladder, step: Step, reason: str, *, by_person: bool = False) -> tuple[Result, str]:
         """One step: carried out, failed, or why it is not possible."""
-        refusal = await self._refusal(step)
-        if refusal is not None:
-            if refusal.ok and not by_person:
-                ladder.postpone(step, refusal.sentence, _now() + timeouts.POSTPONED, _now())
-            elif not by_person:
-                ladder.note(step, Result.SKIPPED, refusal.sentence, _now())
-            _LOG.info("%s: not possible: %s: %s", self._name, WORDS[step], refusal.sentence, extra=self._extra)
-            return Result.SKIPPED, refusal.sentence
-        self._say(f"{reason}; trying: {WORDS[step]}")
-        if step in _RESTARTING:
-            if not self._restarting:
-                self._missed = reason
-            self._restarting = True
-            self._expected_until = _now() + timeouts.POWER_SETTLE
-        said = await self._carry_out(step)
-        result = Result.DONE if said.ok else Result.FAILED
-        self._note(ladder, step, result, said.sentence, reason)
-        if step in _RESTARTING and said.ok:
+        said, restarting = self._refusal(step), self._restarting
+        if said is None:
+            self._say(f"{reason}; trying: {WORDS[step]}")
+            if step in _RESTARTING:
+                self._missed = self._missed if self._restarting else reason
+                self._restarting, self._expected_until = True, _now() + timeouts.POWER_SETTLE
+            said = await self._carry_out(step)
+        sentence = f"{said.sentence}; {said.fix}" if said.fix else said.sentence
+        if said.outcome != "done":
+            self._restarting = restarting
+        if said.outcome in _NOT_POSSIBLE:
+            self._pass_over(ladder, step, said.outcome, sentence, by_person)
+            return Result.SKIPPED, sentence
+        result = Result.DONE if said.outcome == "done" else Result.FAILED
+        self._note(ladder, step, result, sentence, reason)
+        if step in _RESTARTING and result is Result.DONE:
             self._expect_back(timeouts.POWER_SETTLE if step in _POWER else timeouts.RESTART_SETTLE)
             if self._life.state is ModemState.OFFLINE:
                 self._say(self.gone(reason))
-        return result, said.sentence
+        return result, sentence
+
+    def _pass_over(self, ladder: Ladder, step: Step, outcome: str, sentence: str, by_person: bool) -> None:
+        _LOG.info("%s: not possible: %s: %s", self._name, WORDS[step], sentence, extra=self._extra)
+        if by_person:
+            return
+        if outcome == "refused":
+            ladder.postpone(step, sentence, _now() + timeouts.POSTPONED, _now())
+        else:
+            ladder.note(step, Result.SKIPPED, sentence, _now())
 
     def _expect_back(self, seconds: float) -> None:
         """A modem that has left and is not back after `seconds` is missing."""
@@ -327,29 +335,27 @@ class Recovery:
         loop = asyncio.get_running_loop()
         self._return = loop.call_later(seconds, lambda: self._begin(self._still_missing()))
 
-    async def _refusal(self, step: Step) -> StepResult | None:
-        """Why `step` cannot be done; `ok`: it can later. None: it can."""
+    def _refusal(self, step: Step) -> StepResult | None:
+        """Why `step` cannot be done, without having tried; None: it may be."""
         tools, path = self._tools, self._path
         match step:
             case Step.USB_RESET | Step.AUTHORIZE | Step.HUB_POWER:
                 if path is None:
-                    return Said(False, "its port is not a USB port that is known")
+                    return Said("not_supported", "its port is not a USB port that is known")
                 if tools.usb is None:
-                    return Said(False, "USB cannot be switched from here")
-                if step is Step.HUB_POWER:
-                    can = await self._with_tool(tools.usb.can_cycle(path))
-                    return tools.outlets.hub_refusal(self._name, path, _now()) if can.ok else can
+                    return Said("not_supported", "USB cannot be switched from here")
+                return tools.outlets.hub_refusal(self._name, path, _now()) if step is Step.HUB_POWER else None
             case Step.POWER_SWITCH:
                 if tools.switch is None:
-                    return Said(False, "no power switch is configured for it")
+                    return Said("not_supported", "no power switch is configured for it")
                 return tools.outlets.switch_refusal(self._name, _now())
         return None
 
     async def _carry_out(self, step: Step) -> StepResult:
-        usb, path = self._tools.usb, self._path or ""
+        usb, path, outlets = self._tools.usb, self._path or "", self._tools.outlets
         match step:
             case Step.REOPEN:
-                return Said(True, "its port is opened anew")
+                return Said("done", "its port is opened anew")
             case Step.CFUN:
                 return await self._with_tool(self._restart())
             case Step.USB_RESET if usb is not None:
@@ -357,23 +363,25 @@ class Recovery:
             case Step.AUTHORIZE if usb is not None:
                 return await self._with_tool(usb.reauthorise(path))
             case Step.HUB_POWER if usb is not None:
-                self._tools.outlets.switched(self._name, step, path, _now())
-                return await self._with_tool(usb.cycle(path))
+                said = await self._with_tool(usb.cycle(path, lambda: outlets.busy(self._name)))
+                if said.outcome not in _NOT_POSSIBLE:
+                    outlets.switched(self._name, step, path, _now())
+                return said
             case Step.POWER_SWITCH:
                 return await self._switch()
-        return Said(False, "this cannot be done here")
+        return Said("not_supported", "this cannot be done here")
 
     async def _with_tool(self, work: Awaitable[StepResult]) -> StepResult:
         try:
             async with asyncio.timeout(timeouts.POWER_TOOL):
                 return await work
         except TimeoutError:
-            return Said(False, f"that did not end within {timeouts.POWER_TOOL:g} s")
+            return Said("failed", f"that did not end within {timeouts.POWER_TOOL:g} s")
         except HardwareError as error:
-            return Said(False, str(error))
+            return Said("failed", str(error))
         except Exception as error:  # a tool's defect must not cost the modem its supervisor
             _LOG.exception("%s: a step of its recovery failed", self._name, extra=self._extra)
-            return Said(False, f"that failed: {error}")
+            return Said("failed", f"that failed: {error}")
 
     async def _switch(self) -> StepResult:
         """Off, a while, on: on in any case, and as often as it takes."""
@@ -390,8 +398,8 @@ class Recovery:
             raise
         await self._power_on(switch)
         if not taken:
-            return Said(False, "the order to switch its power off was not taken: is the broker there?")
-        return Said(True, f"its power was switched off for {self._tools.off_time:g} s")
+            return Said("failed", "the order to switch its power off was not taken: is the broker there?")
+        return Said("done", f"its power was switched off for {self._tools.off_time:g} s")
 
     async def _power_on(self, switch: PowerSwitch) -> None:
         while not await self._power(switch, True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from hardware.errors import ModemError
 from hardware.modem import Outlets, RecoveryTools, timeouts
 from hardware.modem.backoff import Backoff
 from hardware.modem.ladder import LADDER, SIM, Rung
+from hardware.modem.outlets import Said
 from hardware.types import Health, ModemState, SendOutcome
 from hardware.usb.ports import UsbPort
 from tests.support.modem_rig import Rig, rig
@@ -23,12 +24,6 @@ from tests.support.modem_rig import Rig, rig
 PLUG = "1-1.3"
 SHORT: dict[str, Any] = {"result_timeout": 0.3, "prompt_timeout": 0.3}
 QUICK: tuple[Rung, ...] = tuple(replace(rung, cooldown=0.0, settle=min(0.2, rung.settle)) for rung in LADDER)
-
-
-@dataclass
-class Said:
-    ok: bool
-    sentence: str
 
 
 @dataclass
@@ -50,11 +45,10 @@ class Bench:
     async def reauthorise(self, path: str) -> Said:
         return await self._step("reauthorise", path)
 
-    async def cycle(self, path: str) -> Said:
+    async def cycle(self, path: str, busy: Callable[[], Collection[str]]) -> Said:
+        if not self.switches:
+            return Said("not_supported", "the hub cannot switch the current of 1-1.3", "use another hub")
         return await self._step("cycle", path)
-
-    async def can_cycle(self, path: str) -> Said:
-        return Said(self.switches, "the hub switches all its ports together")
 
     async def power(self, modem: str, on: bool) -> bool:
         assert modem == "stick"
@@ -74,14 +68,14 @@ class Bench:
         assert self.modem is not None
         self.done.append(name)
         if name in self.fails:
-            return Said(False, self.fails[name])
+            return Said("failed", self.fails[name])
         if name in self.helps | self.leaves_for_good:
             self.modem.unplug()
             await asyncio.sleep(self.off_seconds)
         if name in self.helps:
             self.modem.plug()
             self.modem.phone.sim_ready = self.modem.phone.network_ready = True
-        return Said(True, f"{name} was done")
+        return Said("done", f"{name} was done")
 
 
 @pytest.fixture(autouse=True)
@@ -182,7 +176,7 @@ async def test_a_modem_that_nothing_helps_is_a_persons_and_says_what_was_tried(t
         assert (end["step"], end["result"]) == (None, "blocked")
         assert "unplug the modem" in end["sentence"]
         sentences = {one["step"]: one["sentence"] for one in end["tried"] if one["result"] != "done"}
-        assert sentences["hub_power"] == "the hub switches all its ports together"
+        assert sentences["hub_power"] == "the hub cannot switch the current of 1-1.3; use another hub"
         assert sentences["power_switch"] == "no power switch is configured for it"
         assert sentences["authorize"] == "this user may not do that"
         count, states = len(it.listener.events), list(it.listener.states)

@@ -262,12 +262,22 @@ def test_a_hub_is_left_alone_while_another_modem_on_it_sends(other: str | None, 
     refusal = outlets.hub_refusal("stick-1", "1-1.3", 1000.0)
     if shared:
         assert refusal is not None
-        assert refusal.ok, "later, perhaps"
+        assert refusal.outcome == "refused", "not just now"
         assert refusal.sentence == "stick-2 on the same hub is sending"
     else:
         assert refusal is None
     neighbour.sending = False
     assert outlets.hub_refusal("stick-1", "1-1.3", 1000.0) is None
+
+
+def test_who_works_does_not_lose_its_current() -> None:
+    outlets = Outlets()
+    outlets.join("stick-1", Modem("1-1.1", can_send=True), None)
+    outlets.join("stick-2", Modem("1-1.2", can_send=True), None)
+    outlets.join("stick-3", Modem("1-1.3", sending=True), None)
+    outlets.join("stick-4", Modem("1-1.4"), None)
+    outlets.join("stick-5", Modem(None, can_send=True), None)
+    assert outlets.busy("stick-1") == {"1-1.2", "1-1.3"}
 
 
 def test_a_hub_is_switched_once_in_a_quarter_of_an_hour_whoever_asks() -> None:
@@ -297,4 +307,4 @@ def test_a_switch_that_feeds_a_modem_which_works_is_not_touched() -> None:
     outlets.leave("stick-2")
     unknown = outlets.switch_refusal("stick-2", 60.0)
     assert unknown is not None
-    assert not unknown.ok
+    assert unknown.outcome == "not_supported"
