@@ -27,6 +27,8 @@ from sms_bridge.core.clock import SystemClock
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.errors import CoreError, StoreError
 from sms_bridge.core.events import event_json
+from sms_bridge.core.model import ClaimantView
+from sms_bridge.core.quota import Limits
 from sms_bridge.core.service import Service
 from sms_bridge.core.settings import DAY, CoreSettings
 from sms_bridge.mqtt.broker import ManagedBroker, probe
@@ -35,6 +37,7 @@ from sms_bridge.mqtt.front import Mqtt
 from sms_bridge.mqtt.handlers import make_handlers
 from sms_bridge.mqtt.requests import Handler, RequestError
 from sms_bridge.mqtt.settings import MqttSettings, TlsSettings
+from sms_bridge.observe.systemd import Notifier
 from sms_bridge.routes.modem import ModemRoute
 from sms_bridge.store.journal import Journal
 from sms_bridge.store.pins import PinFile
@@ -77,6 +80,7 @@ class Bridge:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ended = asyncio.Event()
         self._code = 0
+        self._systemd = Notifier()
         self._shown_modems: tuple[object, ...] = ()
         self._started_at = datetime.now(UTC)
         self._journal: Journal
@@ -94,6 +98,7 @@ class Bridge:
                 return self._code
             await self._ended.wait()
             log.info("stopping: a send under way may end first")
+            self._systemd.stopping()
         return self._code
 
     async def _started_in_time(self, stack: AsyncExitStack) -> bool:
@@ -145,6 +150,7 @@ class Bridge:
             self._mqtt.attach_log(logging.getLogger(), logging.WARNING)
         self._publish_all()
         self._own(self._tick(), "tick")
+        self._systemd.ready()
         # What was imported and built so far stays: no collection need look at it again.
         gc.freeze()
         if self._journal.opened.check_pending:
@@ -152,7 +158,7 @@ class Bridge:
 
     async def _build(self, stack: AsyncExitStack) -> None:
         core = _core_settings(self._settings)
-        self._dispatcher = Dispatcher(self._journal, core, self._clock)
+        self._dispatcher = Dispatcher(self._journal, core, self._clock, self._limits_of)
         stack.push_async_callback(self._dispatcher.stop)
         self._service = Service(
             self._journal,
@@ -341,10 +347,15 @@ class Bridge:
                     "iccid": status.iccid,
                     "port": status.port,
                     "capabilities": status.capabilities,
+                    "quota": self._quota(status),
                 }
                 for status in all_of_them
             ]
         )
+
+    def _quota(self, status: ModemStatus) -> dict[str, dict[str, int]]:
+        view = ClaimantView(status.name, status.iccid, status.imei)
+        return self._dispatcher.policy.figures(view, self._clock.now())
 
     def _info(self) -> dict[str, Any]:
         settings = self._settings
@@ -374,10 +385,15 @@ class Bridge:
                 log.error("what has fallen due waits: %s %s", error, error.hint)
             except Exception:  # schedules and deadlines must outlive a mistake of ours
                 log.exception("what has fallen due could not be done")
+            self._systemd.alive()
             health = self.health()
             if health["status"] != shown or loop.time() >= health_at:
                 health_at, shown = loop.time() + HEALTH_PERIOD, health["status"]
                 self._mqtt.states.health(health)
+                modems = health["modems"]
+                self._systemd.status(
+                    f"{modems['ready']} of {modems['total']} modems ready, {health['queue']} orders wait"
+                )
 
     async def _verify(self) -> None:
         problem = await self._journal.verify()
@@ -387,6 +403,10 @@ class Bridge:
 
     def _problem(self, code: str, text: str) -> None:
         self._own(self._record_event(code, {"text": text}), "mqtt-problem")
+
+    def _limits_of(self, modem: ClaimantView) -> Limits:
+        found = next((one.quota for one in self._settings.modems if one.name == modem.name), None)
+        return found if found is not None else self._settings.quota
 
     def _own_number(self, name: str) -> str | None:
         settings = next((modem.number for modem in self._settings.modems if modem.name == name), None)
@@ -456,6 +476,8 @@ def _core_settings(settings: Settings) -> CoreSettings:
         retry_base=settings.sending.retry_delay,
         reassembly_timeout=settings.inbound.reassembly_timeout,
         dedupe_window=settings.inbound.dedupe_window,
+        sticky=settings.sending.sticky,
+        sticky_ttl=settings.sending.sticky_ttl,
         retention_days=settings.retention.messages / DAY,
         quarantine_days=settings.retention.raw / DAY,
         outbox_days=settings.retention.unpublished / DAY,
