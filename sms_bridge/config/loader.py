@@ -16,6 +16,8 @@ from sms_bridge.config.settings import (
     LoggingSettings,
     ModemSettings,
     MqttSettings,
+    PowerSwitchSettings,
+    RecoverySettings,
     RetentionSettings,
     SendingSettings,
     Settings,
@@ -111,6 +113,7 @@ class _Loader:
             limits=LimitSettings(**data.get("limits", {})),
             retention=RetentionSettings(**data.get("retention", {})),
             logging=LoggingSettings(**data.get("logging", {})),
+            recovery=_recovery(data.get("recovery", {})),
             contacts=MappingProxyType(data.get("contacts", {})),
             groups=MappingProxyType({name: tuple(members) for name, members in data.get("groups", {}).items()}),
             source=self._path,
@@ -119,6 +122,7 @@ class _Loader:
     def _modem(self, index: int, data: dict[str, Any], whole: dict[str, Any]) -> ModemSettings:
         given = {"name": f"modem-{index + 1}", **data}
         given["init_commands"] = tuple(given.get("init_commands", ()))
+        given["recovery"] = _recovery(data["recovery"]) if "recovery" in data else None
         given["quota"] = Limits(**{**whole.get("quota", {}), **data.get("quota", {})})
         return ModemSettings(**given)
 
@@ -171,6 +175,11 @@ class _Loader:
         from sms_bridge.config.report import problem_at
 
         self._problems.append(problem_at(document, self._file, path, message, hint))
+
+
+def _recovery(data: dict[str, Any]) -> RecoverySettings:
+    switch = data.get("power_switch")
+    return RecoverySettings(PowerSwitchSettings(**switch) if switch is not None else None)
 
 
 def _sending(data: dict[str, Any]) -> SendingSettings:

@@ -24,7 +24,7 @@ from sms_bridge.config.kinds import (
     Wrong,
     as_name,
 )
-from sms_bridge.config.settings import DAY, Settings, TlsSettings
+from sms_bridge.config.settings import DAY, OFF_TIME, Settings, TlsSettings
 
 BAUDRATES = (1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600)
 
@@ -164,6 +164,26 @@ QUOTA = Section(
     "per_day: 500",
 )
 
+SWITCH_TOPIC = Text(
+    r"(?!\$)[^\x00-\x1f+#/ ][^\x00-\x1f+#/]*(?:/[^\x00-\x1f+#/]+){0,15}",
+    "a topic without +, #, a leading $ and empty levels, such as zigbee2mqtt/plug-1/set",
+)
+
+SWITCH = Section(
+    {
+        vol.Required("topic", description="the topic that the plug obeys"): SWITCH_TOPIC,
+        vol.Required("off", description="what switches it off, in quotes"): LINE,
+        vol.Required("on", description="what switches it on, in quotes"): LINE,
+        _opt("off_time", "how long it stays off"): Duration(1, 600),
+    },
+    "topic: zigbee2mqtt/plug-1/set",
+)
+
+RECOVERY = Section(
+    {_opt("power_switch", "a plug that takes the power away, by MQTT; of the last steps the last"): SWITCH},
+    "power_switch:",
+)
+
 MODEM = Section(
     {
         vol.Required("port", description="/dev/…, socket://host:port or rfc2217://host:port"): PORT,
@@ -174,6 +194,7 @@ MODEM = Section(
         _opt("enabled", "false: leave this modem alone"): Flag(),
         _opt("quota", "limits of the SIM in this modem, where they differ from the common ones"): QUOTA,
         _opt("init_commands", "AT commands after the bridge's own set-up"): ListOf(AT_COMMAND, 20, "- AT+CGSMS=1"),
+        _opt("recovery", "as `recovery` below, for this modem"): RECOVERY,
     },
     "port: /dev/ttyUSB2",
 )
@@ -230,6 +251,7 @@ ROOT = Section(
             },
             "messages: 30d",
         ),
+        _opt("recovery", "what may be done about a modem that fails"): RECOVERY,
         _opt("logging", "what the bridge says of itself"): Section(
             {
                 _opt("level", "the least that is logged"): Choice("debug", "info", "warning", "error"),
@@ -259,6 +281,8 @@ def json_schema() -> dict[str, Any]:
     _put_defaults(tls["properties"], TlsSettings())
     item = schema["properties"]["modems"]["items"]["properties"]
     item["baudrate"]["default"], item["enabled"]["default"] = 115_200, True
+    for recovery in (schema["properties"]["recovery"], item["recovery"]):
+        recovery["properties"]["power_switch"]["properties"]["off_time"]["default"] = OFF_TIME
     del schema["properties"]["mqtt"]["properties"]["host"]["default"]  # none named is not the same as 127.0.0.1
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

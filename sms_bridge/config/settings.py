@@ -13,6 +13,7 @@ from sms_bridge.core.choice import Sticky
 from sms_bridge.core.quota import NO_LIMITS, Limits
 
 DAY = 86_400.0
+OFF_TIME = 10.0  # without power, until a modem's capacitors are empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,23 @@ class MqttSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PowerSwitchSettings:
+    """A plug that takes a modem's power away and obeys a topic; payloads are sent as they stand."""
+
+    topic: str
+    off: str
+    on: str
+    off_time: float = OFF_TIME
+
+
+@dataclass(frozen=True, slots=True)
+class RecoverySettings:
+    """What may be done about a modem that fails, besides what can be done from here."""
+
+    power_switch: PowerSwitchSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ModemSettings:
     """One modem that is named in the configuration."""
 
@@ -54,6 +72,7 @@ class ModemSettings:
     enabled: bool = True
     init_commands: tuple[str, ...] = ()
     quota: Limits = NO_LIMITS  # of the SIM in it; what is not set here is as in `quota` of the whole
+    recovery: RecoverySettings | None = None  # None: that of all modems
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +137,7 @@ class Settings:
     limits: LimitSettings = field(default_factory=LimitSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
+    recovery: RecoverySettings = field(default_factory=RecoverySettings)
     contacts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # alias -> number
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))  # -> @aliases, numbers
     source: Path | None = None  # the file this came from

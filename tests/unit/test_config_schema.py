@@ -108,6 +108,8 @@ def paths() -> list[tuple[str, ...]]:
 
 def wrap(path: tuple[str, ...], value: Any) -> Any:
     for key in reversed(path):
+        if key == "power_switch" and isinstance(value, dict):
+            value = {"topic": "plug/set", "off": "OFF", "on": "ON", **value}
         value = [{"port": "/dev/x", **value}] if key == "[]" else {key: value}
     return value
 
@@ -152,7 +154,7 @@ def test_schema_and_settings_have_the_same_keys() -> None:
     properties = json_schema()["properties"]
     settings = {field.name for field in dataclasses.fields(Settings)} - {"source"}
     assert settings == properties.keys()
-    for name in ("inbound", "sending", "limits", "retention", "logging", "virtual_modems"):
+    for name in ("inbound", "sending", "limits", "retention", "logging", "recovery", "virtual_modems"):
         group = {field.name for field in dataclasses.fields(getattr(Settings(), name))}
         assert group == properties[name]["properties"].keys(), name
     mqtt = {field.name for field in dataclasses.fields(MqttSettings)} - {"local"} | {"password_file"}
