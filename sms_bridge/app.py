@@ -12,13 +12,14 @@ import socket
 import sys
 from collections.abc import Awaitable, Coroutine
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
 from hardware.errors import HardwareError
-from hardware.modem import Modem, ModemConfig
+from hardware.modem import Modem, ModemConfig, Outlets, RecoveryTools
 from hardware.types import ModemStatus, SendResult
 from hardware.usb import ports as usb
 from sms_bridge.config import Settings
@@ -39,6 +40,7 @@ from sms_bridge.mqtt.requests import Handler, RequestError
 from sms_bridge.mqtt.settings import MqttSettings, TlsSettings
 from sms_bridge.observe.systemd import Notifier
 from sms_bridge.routes.modem import ModemRoute
+from sms_bridge.routes.switches import PowerSwitches
 from sms_bridge.store.journal import Journal
 from sms_bridge.store.pins import PinFile
 from sms_bridge.virtual import VirtualModems, VirtualModemsError
@@ -49,6 +51,8 @@ T = TypeVar("T")
 
 TICK = 1.0  # s between looks at what has fallen due
 HEALTH_PERIOD = 60.0  # s between two payloads of sms/bridge/health
+RECORD_DEADLINE = 5.0  # s at the end, for the last commits on a slow disk
+EVENT, LATE = "modem-event", "late-result"  # tasks that write to the journal
 STORE_RETRY = 2.0  # s until a start that the disk refused is tried again
 # The writer thread hands over at once instead of after Python's 5 ms: a commit must not wait for a busy loop.
 SWITCH_INTERVAL = 0.0001
@@ -75,6 +79,8 @@ class Bridge:
         self._clock = SystemClock()
         # One for all modems: its lock is what keeps two of them from writing over each other's attempts.
         self._pins = PinFile(settings.data_dir / "pins")
+        self._outlets = Outlets()
+        self._switches = PowerSwitches(self._power_switch, self._publish_order, settings.data_dir / "switched-off")
         self._modems: dict[str, Modem] = {}
         self._routes: list[ModemRoute] = []
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -150,6 +156,7 @@ class Bridge:
             self._mqtt.attach_log(logging.getLogger(), logging.WARNING)
         self._publish_all()
         self._own(self._tick(), "tick")
+        self._own(self._switches.restore(), "power-switches")
         self._systemd.ready()
         # What was imported and built so far stays: no collection need look at it again.
         gc.freeze()
@@ -182,6 +189,10 @@ class Bridge:
         """In order: intake, sends, modems, what is left to publish. The journal closes after this."""
         await self._mqtt.stop_intake()
         await self._stop_sending()
+        # What the modems said last, such as that they left, has been told: it is recorded, too.
+        said = [task for task in self._tasks if task.get_name() in (EVENT, LATE)]
+        if said:
+            await asyncio.wait(said, timeout=RECORD_DEADLINE)
         await _discard(*self._tasks)
         await self._mqtt.stop()
 
@@ -238,9 +249,28 @@ class Bridge:
             listener=self,
             pins=self._pins,
             late=self._late_result,
+            tools=self._recovery_tools(config.name),
         )
         self._modems[config.name] = modem
         self._routes.append(ModemRoute(modem, self._dispatcher))
+
+    def _recovery_tools(self, name: str) -> RecoveryTools:
+        switch = self._power_switch(name)
+        if switch is None:
+            return RecoveryTools(outlets=self._outlets)
+        return RecoveryTools(
+            switch=self._switches, outlet=switch.topic, off_time=switch.off_time, outlets=self._outlets
+        )
+
+    def _power_switch(self, name: str) -> configured.PowerSwitchSettings | None:
+        """Its own, else that of all modems."""
+        settings = next((modem for modem in self._settings.modems if modem.name == name), None)
+        own = settings.recovery if settings is not None else None
+        return (own or self._settings.recovery).power_switch
+
+    async def _publish_order(self, topic: str, payload: str) -> bool:
+        mqtt = getattr(self, "_mqtt", None)
+        return mqtt is not None and await mqtt.order(topic, payload)
 
     # What the modems tell (hardware.types.ModemListener).
 
@@ -255,10 +285,10 @@ class Bridge:
         if event == "call" and mqtt is not None:
             mqtt.link.send(mqtt.topics.call(modem), event_json(event, self._clock.now(), {"modem": modem, **data}))
             return
-        self._own(self._record_event(event, {"modem": modem, **data}), "modem-event")
+        self._own(self._record_event(event, {"modem": modem, **data}), EVENT)
 
     def _late_result(self, token: object, result: SendResult) -> None:
-        self._own(ModemRoute.record_late(self._dispatcher, token, result), "late-result")
+        self._own(ModemRoute.record_late(self._dispatcher, token, result), LATE)
 
     async def _record_event(self, event: str, data: dict[str, object]) -> None:
         try:
@@ -306,14 +336,18 @@ class Bridge:
         async def interview(name: str) -> None:
             await _asked(self._modems[name].interview())
 
-        async def reset(name: str) -> None:
-            await _asked(self._modems[name].reset())
+        async def reset(name: str, step: str) -> dict[str, object]:
+            return await _asked(self._modems[name].reset(step))
+
+        async def unlock(name: str, pin: str, puk: str | None, force: bool) -> dict[str, object]:
+            return asdict(await _asked(self._modems[name].unlock(pin, puk=puk, force=force)))
 
         handlers = make_handlers(
             self._service,
             modems=lambda: tuple(self._modems),
             interview=interview,
             reset=reset,
+            unlock=unlock,
             health=health,
             restart=restart,
         )

@@ -177,6 +177,7 @@ class Modem:
             return {"step": step, "result": "done", "sentence": "it is set up once more"}
         if step not in ASKED:
             raise ModemError(f"there is no step {step[:20]!r}", hint=f"there are: {', '.join(ASKED)}")
+        self._recovery.check(step)
         if self._held:
             raise ModemError("another step is being carried out", hint="wait for its answer")
         self._held = True

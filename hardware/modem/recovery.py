@@ -208,6 +208,13 @@ class Recovery:
         """The connection ended: do what is next, if anything is. Seconds until the next connection; None: as usual."""
         return await asyncio.shield(self._begin(self._after(error, served)))
 
+    def check(self, step: str) -> None:
+        """Raises ModemError when nothing of what a person asked for can be done just now."""
+        self._path = self._life.status.usb_path or self._path
+        refusals = [(one, self._refusal(one)) for one in ASKED[step]]
+        if all(said is not None for _, said in refusals):
+            raise ModemError("; ".join(f"{one}: {said.sentence}" for one, said in refusals if said is not None))
+
     async def carry_out(self, step: str, apart: Callable[[], Awaitable[None]]) -> dict[str, object]:
         """Do what a person asked for, once `apart` has given the port back: of several steps the first that can be.
 

@@ -36,6 +36,11 @@ class QueryPort(Protocol):
 
 
 ModemAction = Callable[[str], Awaitable[Any]]
+ModemStep = Callable[[str, str], Awaitable[Any]]
+"""The modem's name, and the step of its recovery."""
+
+Unlock = Callable[[str, str, str | None, bool], Awaitable[Any]]
+"""The modem's name, a PIN, a PUK where the PIN is a new one, and whether the last attempt may be used."""
 
 
 def make_handlers(
@@ -43,7 +48,8 @@ def make_handlers(
     *,
     modems: Callable[[], Sequence[str]] = tuple,
     interview: ModemAction | None = None,
-    reset: ModemAction | None = None,
+    reset: ModemStep | None = None,
+    unlock: Unlock | None = None,
     health: Callable[[], Awaitable[Any]] | None = None,
     restart: Callable[[], Awaitable[Any]] | None = None,
 ) -> dict[str, Handler]:
@@ -56,9 +62,12 @@ def make_handlers(
         "message/estimate": questions.estimate,
         "inbox/list": questions.inbox,
     }
-    for name, action in (("modem/interview", interview), ("modem/reset", reset)):
-        if action is not None:
-            handlers[name] = _on_modem(action, modems)
+    if interview is not None:
+        handlers["modem/interview"] = _on_modem(interview, modems)
+    if reset is not None:
+        handlers["modem/reset"] = _step(reset, modems)
+    if unlock is not None:
+        handlers["sim/unlock"] = _unlock(unlock, modems)
     for name, plain in (("health_check", health), ("restart", restart)):
         if plain is not None:
             handlers[name] = _without_fields(plain)
@@ -128,13 +137,49 @@ def _estimate(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _on_modem(action: ModemAction, modems: Callable[[], Sequence[str]]) -> Handler:
     async def handler(fields: dict[str, Any]) -> Any:
-        name = text_field(fields, "modem", "id", "name")
-        if name not in modems():
-            there = ", ".join(modems()) or "none"
-            raise RequestError(f"there is no modem {_shown(name)}; there are: {there}")
-        return await action(name)
+        return await action(_modem(fields, modems))
 
     return handler
+
+
+def _step(action: ModemStep, modems: Callable[[], Sequence[str]]) -> Handler:
+    async def handler(fields: dict[str, Any]) -> Any:
+        name = _modem(fields, modems)
+        return await action(name, text_field(fields, "step") if "step" in fields else "auto")
+
+    return handler
+
+
+def _unlock(action: Unlock, modems: Callable[[], Sequence[str]]) -> Handler:
+    async def handler(fields: dict[str, Any]) -> Any:
+        unknown = fields.keys() - {"modem", "id", "name", "pin", "puk", "force"}
+        if unknown:
+            raise RequestError(f"there is no field {_shown(min(unknown))} here; there are: modem, pin, puk, force")
+        name, pin = _modem(fields, modems), _secret(fields, "pin")
+        force = fields.get("force", False)
+        if not isinstance(force, bool):
+            raise RequestError("`force` must be true or false")
+        if pin is None:
+            raise RequestError("`pin` is missing: give it as text in quotes")
+        return await action(name, pin, _secret(fields, "puk"), force)
+
+    return handler
+
+
+def _secret(fields: dict[str, Any], name: str) -> str | None:
+    """A field that is never shown, not even when it is wrong."""
+    value = fields.get(name)
+    if value is not None and not isinstance(value, str):
+        raise RequestError(f'`{name}` must be text in quotes, such as "0123": a number loses its zeros')
+    return value
+
+
+def _modem(fields: dict[str, Any], modems: Callable[[], Sequence[str]]) -> str:
+    name = text_field(fields, "modem", "id", "name")
+    if name not in modems():
+        there = ", ".join(modems()) or "none"
+        raise RequestError(f"there is no modem {_shown(name)}; there are: {there}")
+    return name
 
 
 def _without_fields(action: Callable[[], Awaitable[Any]]) -> Handler:

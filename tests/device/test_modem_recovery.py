@@ -311,6 +311,9 @@ async def test_a_step_that_is_none_and_one_too_many_are_refused_in_words(tmp_pat
         await it.ready()
         sending = asyncio.create_task(it.send())
         await it.until(lambda: it.modem.sending)
+        with pytest.raises(ModemError, match="not a USB port"):
+            await it.modem.reset("usb_reset")
+        assert it.modem.sending, "nothing was touched for it"
         first = asyncio.create_task(it.modem.reset("cfun"))
         await asyncio.sleep(0)
         with pytest.raises(ModemError, match="another step"):
