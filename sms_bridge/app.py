@@ -12,18 +12,20 @@ import socket
 import sys
 from collections.abc import Awaitable, Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
 from hardware.errors import HardwareError
-from hardware.modem import Modem, ModemConfig, Outlets, RecoveryTools
+from hardware.modem import CALL_EVENTS, Modem, ModemConfig, Outlets, RecoveryTools
 from hardware.types import ModemStatus, SendResult
 from hardware.usb import ports as usb
 from sms_bridge.config import Settings
 from sms_bridge.config import settings as configured
+from sms_bridge.config.plans import allowed_ussd, balance_plans
+from sms_bridge.core.balances import Balances
 from sms_bridge.core.clock import SystemClock
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.errors import CoreError, StoreError
@@ -41,6 +43,7 @@ from sms_bridge.mqtt.settings import MqttSettings, TlsSettings
 from sms_bridge.observe.systemd import Notifier
 from sms_bridge.routes.modem import ModemRoute
 from sms_bridge.routes.switches import PowerSwitches
+from sms_bridge.routes.ussd import UssdDesk
 from sms_bridge.store.journal import Journal
 from sms_bridge.store.pins import PinFile
 from sms_bridge.virtual import VirtualModems, VirtualModemsError
@@ -92,6 +95,8 @@ class Bridge:
         self._journal: Journal
         self._dispatcher: Dispatcher
         self._service: Service
+        self._balances: Balances
+        self._ussd = UssdDesk(self._modems.__getitem__, lambda *heard: self._balances.heard(*heard))
         self._mqtt: Mqtt
 
     async def run(self) -> int:
@@ -148,6 +153,7 @@ class Bridge:
             data=settings.data_dir,
             handlers=self._handlers(),
             queue_of=lambda _name: self._dispatcher.in_memory,
+            balance_of=self._balances.of,
             on_problem=self._problem,
         )
         stack.push_async_callback(self._stop)
@@ -157,6 +163,7 @@ class Bridge:
         self._publish_all()
         self._own(self._tick(), "tick")
         self._own(self._switches.restore(), "power-switches")
+        self._own(self._balances.run(), "balances")
         self._systemd.ready()
         # What was imported and built so far stays: no collection need look at it again.
         gc.freeze()
@@ -182,6 +189,19 @@ class Bridge:
             except StoreError as error:
                 log.error("the journal cannot be written: %s %s", error, error.hint)
                 await asyncio.sleep(STORE_RETRY)
+        self._balances = Balances(
+            self._journal,
+            self._clock,
+            balance_plans(self._settings),
+            modems=lambda: [modem.status for modem in self._modems.values()],
+            idle=self._is_idle,
+            ask=self._ussd.through,
+            submit=self._service.submit,
+            changed=lambda name: self.modem_changed(self._modems[name].status),
+            region=self._settings.default_region,
+        )
+        await self._balances.start()
+        stack.push_async_callback(self._balances.stop)
         if self._journal.opened.damaged_copy is not None:
             await self._service.event("journal_damaged", moved_to=str(self._journal.opened.damaged_copy))
 
@@ -243,8 +263,9 @@ class Bridge:
         return [ModemConfig(f"virtual-{index}", port) for index, port in enumerate(ports, 1)]
 
     def _add_modem(self, config: ModemConfig) -> None:
+        settings = self._settings
         modem = Modem(
-            config,
+            replace(config, ussd_allow=allowed_ussd(settings), hang_up=settings.calls.hang_up),
             sink=self._service,
             listener=self,
             pins=self._pins,
@@ -282,8 +303,10 @@ class Bridge:
 
     def modem_event(self, modem: str, event: str, data: dict[str, object]) -> None:
         mqtt = getattr(self, "_mqtt", None)
-        if event == "call" and mqtt is not None:
-            mqtt.link.send(mqtt.topics.call(modem), event_json(event, self._clock.now(), {"modem": modem, **data}))
+        if event in CALL_EVENTS:
+            if mqtt is not None:
+                about = {"modem": modem, **data, **self._service.caller(data.get("number"))}
+                mqtt.call(modem, event_json(event, self._clock.now(), about))
             return
         self._own(self._record_event(event, {"modem": modem, **data}), EVENT)
 
@@ -348,6 +371,8 @@ class Bridge:
             interview=interview,
             reset=reset,
             unlock=unlock,
+            balance=self._balances.check,
+            ussd=self._ussd,
             health=health,
             restart=restart,
         )
@@ -446,6 +471,10 @@ class Bridge:
         settings = next((modem.number for modem in self._settings.modems if modem.name == name), None)
         modem = self._modems.get(name)
         return settings or (modem.status.number if modem is not None else None)
+
+    def _is_idle(self, name: str) -> bool:
+        modem = self._modems.get(name)
+        return modem is not None and modem.can_send and not modem.sending
 
     def _own(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)

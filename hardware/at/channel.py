@@ -248,6 +248,7 @@ class AtChannel:
         for event in self._framer.events(data):
             if isinstance(event, Line):
                 self._on_line(event.text)
+                self._framer.in_text = self._router.in_text
             else:
                 self.trace.received(">")
                 if self._current is not None:
@@ -474,7 +475,7 @@ class AtChannel:
             if current is not None:
                 current.echo()
             return
-        self.trace.received(text)
+        self.trace.received("<text>" if self._router.in_text else text)
         now = self._last_read
         if self._router.waiting and self._router.take_body(text, now):
             return

@@ -22,6 +22,7 @@ __all__ = [
     "caller_id",
     "cell_reports",
     "cell_state",
+    "character_set",
     "delete_message",
     "echo_off",
     "enter_pin",
@@ -30,6 +31,8 @@ __all__ = [
     "extended_signal",
     "functionality",
     "functionality_query",
+    "hang_up",
+    "hang_up_basic",
     "imsi",
     "information",
     "keep_link",
@@ -60,6 +63,7 @@ __all__ = [
     "storage_use",
     "ussd",
     "ussd_cancel",
+    "ussd_hex",
     "verbose_results",
 ]
 
@@ -74,7 +78,11 @@ CNMI_LADDER: tuple[tuple[int, int, int, int, int], ...] = (
 )
 """Settings to try in turn, messages stored before they are announced (domain A4.1)."""
 
+MAX_USSD_OCTETS = 240
+"""160 septets are 140 octets; in hex the line must fit the smallest command buffer."""
+
 _NUMBER = re.compile(r"\+?[0-9*#]{1,20}\Z")
+_USSD = re.compile(r"[\x20\x21\x23-\x3a\x3c-\x7e]{1,160}\Z")
 _PIN = re.compile(r"[0-9]{4,8}\Z")
 _PUK = re.compile(r"[0-9]{8}\Z")
 _STORAGE = re.compile(r"(?:SM|ME|MT|BM|SR|TA)\Z")
@@ -325,9 +333,34 @@ def functionality(level: int) -> Command:
     return Command(f"AT+CFUN={level}", bare=False, timeout=RESET)
 
 
-def ussd(code: str, dcs: int = 15) -> Command:
-    """Send a USSD string; the answer comes as a `+CUSD` URC (TS 27.007 7.15)."""
-    return Command(f'AT+CUSD=1,"{_number(code)}",{_within(dcs, 0, 255)}', bare=False, timeout=NETWORK)
+def hang_up() -> Command:
+    """`+CHUP` (TS 27.007 6.5). Some modems say NO CARRIER beside the OK or instead of it."""
+    return Command("AT+CHUP", prefix="NO CARRIER", bare=False, timeout=COMMAND, ok_optional=True)
+
+
+def hang_up_basic() -> Command:
+    """`H` (V.250 6.3.6), for modems without `+CHUP`."""
+    return Command("ATH", prefix="NO CARRIER", bare=False, timeout=COMMAND, ok_optional=True)
+
+
+def character_set() -> Command:
+    """Of the modem's own strings, USSD texts among them (TS 27.007 5.5)."""
+    return Command("AT+CSCS?", prefix="+CSCS", bare=False, timeout=COMMAND)
+
+
+def ussd(text: str, dcs: int = 15) -> Command:
+    """Send a USSD string as it is; the answer comes as a `+CUSD` URC (TS 27.007 7.15)."""
+    if not _USSD.match(text):
+        raise AtArgumentError("a USSD text has 1 to 160 plain characters without quotes")
+    return Command(f'AT+CUSD=1,"{text}",{_within(dcs, 0, 255)}', bare=False, timeout=NETWORK, secret=True)
+
+
+def ussd_hex(octets: bytes, dcs: int = 15) -> Command:
+    """The same for modems that take octets in hex: packed septets (Huawei, domain A11), or UCS2."""
+    if not 0 < len(octets) <= MAX_USSD_OCTETS:
+        raise AtArgumentError(f"a USSD text has 1 to {MAX_USSD_OCTETS} octets")
+    text = octets.hex().upper()
+    return Command(f'AT+CUSD=1,"{text}",{_within(dcs, 0, 255)}', bare=False, timeout=NETWORK, secret=True)
 
 
 def ussd_cancel() -> Command:

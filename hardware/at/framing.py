@@ -35,6 +35,7 @@ class AtFramer:
 
     def __init__(self, max_line: int = MAX_LINE) -> None:
         self.expect_prompt = False
+        self.in_text = False  # the lines are somebody's text, and a `>` in it is no prompt
         self.discarded = 0
         self._max_line = max_line
         self._partial = bytearray()
@@ -64,7 +65,7 @@ class AtFramer:
 
     def forget_stale_prompt(self) -> bool:
         """Before a command that asks for a prompt: drop a `>` that already stands there. True: there was one."""
-        stale = self._partial.startswith(b">")
+        stale = self._partial.startswith(b">") and not self.in_text
         if stale:
             self._partial.clear()
         return stale
@@ -74,7 +75,7 @@ class AtFramer:
         if self._overflow:
             return
         self._partial += piece if self._partial else piece.lstrip(_BLANK)
-        if self.expect_prompt and self._partial.startswith(b">"):
+        if self.expect_prompt and not self.in_text and self._partial.startswith(b">"):
             self.expect_prompt = False
             self._partial = self._partial[1:].lstrip(_BLANK)
             yield PROMPT

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from hardware.types import Access, Registration
 
 __all__ = [
-    "Call",
     "CellState",
     "ImeiText",
     "Listing",
@@ -17,8 +16,6 @@ __all__ = [
     "StoragePointer",
     "StorageUse",
     "StoredMessage",
-    "Ussd",
-    "clip",
     "cmgl",
     "cmgr",
     "cmms_modes",
@@ -35,7 +32,6 @@ __all__ = [
     "csca",
     "cscs_sets",
     "csms_services",
-    "cusd",
     "fields",
     "iccid",
     "imei",
@@ -117,23 +113,6 @@ class ImeiText:
 
     digits: str
     valid: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Ussd:
-    """`+CUSD` (TS 27.007 7.15); status 0 done, 1 answer expected, 2 ended by network, 4 not supported, 5 time-out."""
-
-    status: int
-    text: str | None
-    dcs: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """`+CLIP` (TS 27.007 7.11); `number` is None when withheld."""
-
-    number: str | None
-    validity: int | None
 
 
 _REGISTRATIONS = {
@@ -424,33 +403,6 @@ def iccid(lines: Iterable[str]) -> str | None:
         if text.isdigit() and 18 <= len(text) <= 22 and text.startswith("89"):
             return text
     return None
-
-
-def cusd(text: str) -> Ussd | None:
-    """`+CUSD: <m>[,<str>[,<dcs>]]`; the string may hold line ends."""
-    body = _body(text, "+CUSD")
-    if body is None:
-        return None
-    match = re.match(r'\s*([0-9])\s*(?:,\s*"(.*)"\s*(?:,\s*([0-9]{1,3}))?)?\s*\Z', body, re.DOTALL)
-    if match is None:
-        return None
-    return Ussd(int(match.group(1)), match.group(2), int(match.group(3)) if match.group(3) else None)
-
-
-def clip(line: str) -> Call | None:
-    """`+CLIP: <number>,<type>[,…[,<CLI validity>]]`: an empty number is a withheld one."""
-    body = _body(line, "+CLIP")
-    if body is None:
-        return None
-    parts = fields(body)
-    number = parts[0]
-    validity = _int(parts[5]) if len(parts) > 5 else None
-    if number and not _NUMBER.match(number):
-        return None
-    kind = _int(parts[1]) if len(parts) > 1 else None
-    if kind == 145 and number and not number.startswith("+"):
-        number = f"+{number}"
-    return Call(number or None, validity)
 
 
 def cnum(line: str) -> str | None:

@@ -9,13 +9,15 @@ from typing import Final
 
 from hardware.at import timeouts
 from hardware.at.types import Urc
-from hardware.at.urc import KNOWN, WITH_BODY
+from hardware.at.urc import KNOWN, WITH_BODY, ends_text, opens_text
 
 _LOGGER = logging.getLogger(__name__)
 
 UrcHandler = Callable[[Urc], None]
 
 HEX_DIGITS: Final = frozenset("0123456789ABCDEFabcdef")
+MOST_TEXT_LINES: Final = 50  # of a quoted string: a USSD menu has 182 characters
+NEVER_TEXT: Final = ("+CMGS:", "+CMS ERROR:", "+CME ERROR:")  # answers that must not be lost to an unclosed quote
 
 
 @dataclass(slots=True)
@@ -27,13 +29,16 @@ class _Route:
 
 @dataclass(slots=True)
 class _Unfinished:
-    """A URC whose following lines have not all come."""
+    """A URC whose following lines have not all come; `missing` 0: those up to the closing quote."""
 
     text: str
     handlers: list[UrcHandler]
     missing: int
     since: float
     body: list[str] = field(default_factory=list)
+
+    def deliver(self) -> None:
+        _deliver(self.handlers, Urc(self.text, tuple(self.body)))
 
 
 class UrcRouter:
@@ -70,11 +75,18 @@ class UrcRouter:
         """A line that belongs to an earlier URC is still to come."""
         return self._unfinished is not None
 
+    @property
+    def in_text(self) -> bool:
+        """The next line is somebody's text, in all likelihood."""
+        return self._unfinished is not None and not self._unfinished.missing
+
     def take_body(self, line: str, now: float) -> bool:
         """True: `line` (hex: a PDU) belonged to an earlier URC. Other lines are let through, for `URC_BODY` seconds."""
         unfinished = self._unfinished
         if unfinished is None:
             return False
+        if not unfinished.missing:
+            return self._take_text(unfinished, line, now)
         if now - unfinished.since > timeouts.URC_BODY:
             self._unfinished = None
             return False
@@ -83,7 +95,20 @@ class UrcRouter:
         unfinished.body.append(line)
         if len(unfinished.body) == unfinished.missing:
             self._unfinished = None
-            _deliver(unfinished.handlers, Urc(unfinished.text, tuple(unfinished.body)))
+            unfinished.deliver()
+        return True
+
+    def _take_text(self, unfinished: _Unfinished, line: str, now: float) -> bool:
+        """Any line up to the closing quote, but none that can only be an answer or another URC."""
+        stray = line.startswith(NEVER_TEXT) or (line[0] in "+^" and self.knows(line))
+        if stray or now - unfinished.since > timeouts.URC_BODY:
+            self._unfinished = None
+            unfinished.deliver()  # its end is lost
+            return False
+        unfinished.body.append(line)
+        if ends_text(line) or len(unfinished.body) >= MOST_TEXT_LINES:
+            self._unfinished = None
+            unfinished.deliver()
         return True
 
     def dispatch(self, line: str, now: float) -> bool:
@@ -91,7 +116,9 @@ class UrcRouter:
         route = next((route for route in self._routes if _matches(route.prefix, line)), None)
         handlers = list(route.handlers) if route is not None else []  # a copy: a handler may take itself back
         following = route.following_lines if route is not None else WITH_BODY.get(line[: line.find(":") + 1], 0)
-        if following:
+        if opens_text(line):
+            self._unfinished = _Unfinished(line, handlers, 0, now)
+        elif following:
             self._unfinished = _Unfinished(line, handlers, following, now)
         else:
             _deliver(handlers, Urc(line))

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 # Prefix and number of lines that follow it (TS 27.005 3.4.1, TS 27.007 and the vendors' manuals).
 WITH_BODY: dict[str, int] = {"+CMT:": 1, "+CDS:": 1, "+CBM:": 1}
+
+# URCs whose string may hold line ends: lines belong to them until its closing quote (TS 27.007 7.15).
+WITH_TEXT: tuple[str, ...] = ("+CUSD:",)
 
 KNOWN: tuple[str, ...] = (
     "+CMGS:",  # a late one; a send takes its own before anybody asks here
@@ -24,6 +29,22 @@ BOOT: tuple[str, ...] = (
     "RDY", "Call Ready", "SMS Ready", "POWERED DOWN", "NORMAL POWER DOWN", "^SYSSTART", "^SYSLOADING", "+AT: READY",
     "*ATREADY", "ATREADY",
 )  # fmt: skip
+
+
+_TEXT_ENDS = re.compile(r'"[ \t]*(?:,[ \t]*[0-9]{1,3}[ \t]*)?\Z')
+
+
+def opens_text(line: str) -> bool:
+    """The line begins a quoted string that it does not end."""
+    if not line.startswith(WITH_TEXT):
+        return False
+    _, quote, rest = line.partition('"')
+    return bool(quote) and not ends_text(rest)
+
+
+def ends_text(line: str) -> bool:
+    """The line ends a quoted string, its coding scheme behind it or not."""
+    return _TEXT_ENDS.search(line) is not None
 
 
 def is_boot(line: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hardware.emulator import faults
+from hardware.emulator import faults, ussd
 from hardware.emulator.network import Outside
 from hardware.pdu import PduError, decode
 
@@ -53,6 +53,7 @@ class ControlServer:
             "trace": self._trace,
             "ussd": self._ussd,
             "call": self._call,
+            "hangup": self._hangup,
             "outside": self._outside,
             "set_latency": self._set_latency,
             "wait_idle": self._wait_idle,
@@ -202,13 +203,12 @@ class ControlServer:
         return {"events": events}
 
     def _ussd(self, request: dict[str, Any]) -> Answer:
-        answer = request.get("answer")
-        if answer is not None and not isinstance(answer, str):
-            raise ControlError("`answer` is a string, or null for no answer at all")
-        mode = request.get("mode", 0)
-        if mode not in (0, 1, 2, 3, 4, 5):
-            raise ControlError("`mode` is 0 to 5")
-        self._modem(request).ussd_answers[_text(request, "code")] = (answer, mode)
+        service = self._modem(request).ussd_service
+        page = ussd.page(request)
+        if request.get("push"):
+            service.push(page)
+        else:
+            service.pages[_text(request, "code")] = page
         return {}
 
     def _call(self, request: dict[str, Any]) -> Answer:
@@ -216,6 +216,10 @@ class ControlServer:
         if not isinstance(caller, str):
             raise ControlError("`from` is a string")
         self._modem(request).call(caller, rings, float(request.get("interval", 5.0)))
+        return {}
+
+    def _hangup(self, request: dict[str, Any]) -> Answer:
+        self._modem(request).end_call()
         return {}
 
     def _outside(self, request: dict[str, Any]) -> Answer:

@@ -13,19 +13,19 @@ from typing import Any
 from hardware.emulator import wire
 from hardware.emulator.commands import Commands
 from hardware.emulator.faults import Fault, Faults
-from hardware.emulator.general import registration_urcs, shown, ucs2_hex
+from hardware.emulator.general import registration_urcs
 from hardware.emulator.identity import identity
 from hardware.emulator.interpreter import Interpreter, Verdict
 from hardware.emulator.network import Item, Network, Reception
 from hardware.emulator.personality import BootStep, Chatter, Personality
 from hardware.emulator.phone import Phone, Stat, Storage, Stored
 from hardware.emulator.serial import PtyLine
+from hardware.emulator.ussd import UssdService
 from hardware.pdu import DeliverRequest, encode_deliver
 
 CNMA_TIMEOUT = 15.0
 """Seconds a host has to acknowledge a directly routed message; networks give 15 to 30 (domain A6)."""
 
-USSD_DELAY = 0.3
 RING_INTERVAL = 5.0
 TRACE_LENGTH = 20_000
 _WAP_PUSH = (2948, 2949)
@@ -46,9 +46,7 @@ class VirtualModem:
         self.phone = Phone(index, personality, identity(personality.tac, seed, index), self.faults)
         self.line = PtyLine(link, self._on_data)
         self.trace: deque[tuple[int, str]] = deque(maxlen=TRACE_LENGTH)
-        self.ussd_answers: dict[str, tuple[str | None, int]] = {
-            "*100#": ("Balance: 1500.00 HUF, valid until 2031-01-31", 0)
-        }
+        self.ussd_service = UssdService(self.phone, self.urc, self._later, self._cancel)
         self._network = network
         self._tracer = tracer
         self._commands = Commands(self.phone, self)
@@ -143,6 +141,11 @@ class VirtualModem:
         self._caller = caller
         self._ring(rings, interval)
 
+    def end_call(self) -> None:
+        """The caller gives up; nothing where nobody calls."""
+        if self._call is not None:
+            self._missed()
+
     # Host of the interpreter
 
     def write(self, data: bytes) -> None:
@@ -197,31 +200,18 @@ class VirtualModem:
         self._network.acknowledged(self, ok)
         return True
 
-    def ussd(self, code: str) -> None:
-        packed = self.personality.ussd == "packed_hex"
-        if packed:
-            try:
-                code = wire.unpack_septets(bytes.fromhex(code))
-            except ValueError:
-                self._later(USSD_DELAY, lambda: self.urc("+CUSD: 4"))
-                return
-        answer, mode = self.ussd_answers.get(code, ("", 4))
-        if answer is None:
-            return
-        if not answer:
-            self._later(USSD_DELAY, lambda: self.urc(f"+CUSD: {mode}"))
-            return
-        plain = answer.isascii()
-        if not plain:
-            text = ucs2_hex(answer)
-        elif packed:
-            text = wire.pack_septets(answer).hex().upper()
-        else:
-            text = shown(self.phone, answer)
-        self._later(USSD_DELAY, lambda: self.urc(f'+CUSD: {mode},"{text}",{15 if plain else 72}'))
+    def ussd(self, text: str) -> None:
+        self.ussd_service.take(text)
+
+    def ussd_cancel(self) -> None:
+        self.ussd_service.cancel()
+
+    def ussd_under_way(self) -> bool:
+        return self.ussd_service.under_way
 
     def hang_up(self) -> None:
         if self._call is not None:
+            self.phone.counters.hung_up += 1
             self._stop_call()
 
     def urc(self, *lines: str) -> None:
@@ -370,11 +360,7 @@ class VirtualModem:
 
     def _ring(self, left: int, interval: float) -> None:
         if left <= 0:
-            self._stop_call()
-            if self.personality.missed_call:
-                self.urc(self.personality.missed_call.replace("{caller}", self._caller))
-            else:
-                self.urc("NO CARRIER")
+            self._missed()
             return
         self.urc("+CRING: VOICE" if self.phone.settings.cring else self.personality.ring)
         if self.phone.settings.clip:
@@ -383,6 +369,10 @@ class VirtualModem:
             number, validity = (self._caller, 0) if known else ("", 1)
             self.urc(f'+CLIP: "{number}",{kind if known else 128},"",0,"",{validity}')
         self._call = self._later(interval, lambda: self._ring(left - 1, interval))
+
+    def _missed(self) -> None:
+        self._stop_call()
+        self.urc((self.personality.missed_call or "NO CARRIER").replace("{caller}", self._caller))
 
     def _stop_call(self) -> None:
         if self._call is not None:
@@ -396,6 +386,7 @@ class VirtualModem:
             timer.cancel()
         self._timers.clear()
         self._unacknowledged = self._call = None
+        self.ussd_service.cancel()
         self._network.withdrawn(self)
 
     def _later(self, delay: float, action: Callable[[], None]) -> asyncio.TimerHandle:
@@ -429,6 +420,7 @@ class VirtualModem:
             "lost_bytes": self.line.lost_bytes,
             "boots": counters.boots,
             "pins": counters.pins,
+            "hung_up": counters.hung_up,
             "sending": self.sending,
             "waiting": self._network.waiting(self.number),
             "faults": self.faults.armed(),

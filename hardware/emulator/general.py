@@ -306,8 +306,10 @@ def _cusd(c: Commands, t: Token) -> list[str]:
     if values[0] == "1" and len(values) > 1:
         if not phone.in_service:
             raise CommandError("CME", 30)
-        code = values[1] if phone.personality.ussd == "packed_hex" else understood(phone, values[1])
-        c.afterwards(lambda: c.services.ussd(code))
+        text = values[1] if phone.personality.ussd == "packed_hex" else understood(phone, values[1])
+        c.afterwards(lambda: c.services.ussd(text))
+    elif values[0] == "2":
+        c.services.ussd_cancel()
     return []
 
 

@@ -72,6 +72,7 @@ class Personality:
     iccid: dict[str, str] = field(default_factory=dict)
     pin_counter: dict[str, str] = field(default_factory=dict)
     ussd: str = "text"
+    ussd_collides: bool = False
     ring: str = "RING"
     missed_call: str = ""
     boot: tuple[BootStep, ...] = ()
@@ -123,6 +124,8 @@ def _check(it: Personality) -> None:
         raise ValueError("cnmi: five columns")
     if it.unrouted_reports not in ("store", "drop"):
         raise ValueError("unrouted_reports: store or drop")
+    if it.ussd not in ("text", "packed_hex"):
+        raise ValueError("ussd: text or packed_hex")
     if it.cmti_storage and it.cmti_storage not in it.storages:
         raise ValueError(f"cmti_storage: {it.cmti_storage} is not among the storages")
     for key in ("+CGMI", "+CGMM", "+CGMR", "+CGSN", "I"):

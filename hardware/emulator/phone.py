@@ -95,6 +95,7 @@ class Counters:
     bytes_while_busy: int = 0
     boots: int = 0
     pins: int = 0  # PINs and PUKs that were written
+    hung_up: int = 0  # calls that the host refused
     busy_seconds: float = 0.0
     first_activity: float | None = None  # CLOCK_MONOTONIC
     last_activity: float | None = None
@@ -130,7 +131,6 @@ class Phone:
         self.puk_attempts = PUK_ATTEMPTS
         self.puk_locked = False
         self.held_urcs: deque[tuple[str, ...]] = deque(maxlen=100)
-        self.last_ussd = ""
         self.on_room: Callable[[], None] = lambda: None  # told when a slot was freed, or service is back
 
     def power_up(self) -> None:

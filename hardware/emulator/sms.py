@@ -177,6 +177,8 @@ def _cmgs(c: Commands, t: Token) -> list[str]:
     if t.op == "=?":
         return []
     length = _length(c.phone, t.args)
+    if c.phone.personality.ussd_collides and c.services.ussd_under_way():
+        raise _cms(302)
     raise Prompt("+CMGS", lambda data: check_submit(data, length))
 
 

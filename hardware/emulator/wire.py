@@ -158,8 +158,13 @@ def _semi_octets(digits: str) -> bytes:
 
 
 def pack_septets(text: str) -> bytes:
-    """ASCII letters, digits and plain punctuation as packed septets; where the GSM alphabet differs, `?`."""
+    """ASCII letters, digits and plain punctuation as packed septets; where the GSM alphabet differs, `?`.
+
+    Seven spare bits hold a CR (TS 23.038 6.1.2.3.1).
+    """
     value = 0
+    if len(text) % 8 == 7:
+        text += "\r"
     for position, char in enumerate(text):
         plain = char if char in _PLAIN else "?"
         value |= ord(plain) << 7 * position
@@ -173,4 +178,4 @@ def unpack_septets(octets: bytes) -> str:
     return text.rstrip("\r\x00")
 
 
-_PLAIN = frozenset(" !\"#%&'()*+,-./:;<=>?\nABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
+_PLAIN = frozenset("\r !\"#%&'()*+,-./:;<=>?\nABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")

@@ -22,6 +22,8 @@ class ModemConfig:
     init_commands: tuple[str, ...] = ()
     result_timeout: float = timeouts.RESULT
     prompt_timeout: float = timeouts.PROMPT
+    ussd_allow: tuple[str, ...] = ()  # codes besides short ones, see `hardware.modem.ussd_codes`
+    hang_up: bool = False  # incoming calls
 
     @property
     def is_device(self) -> bool:

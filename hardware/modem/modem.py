@@ -30,6 +30,7 @@ from hardware.modem.outlets import RecoveryTools, Said
 from hardware.modem.recovery import ASKED, Recovery, Wanted
 from hardware.modem.session import LateResult, Session
 from hardware.modem.sim import PinGuard, SimBlocked, Unlocked
+from hardware.modem.ussd import Ussd, UssdAnswer
 from hardware.types import (
     Action,
     Authorise,
@@ -158,6 +159,18 @@ class Modem:
         self._life.changed()
         return result
 
+    async def ussd(self, code: str) -> UssdAnswer:
+        """Send a USSD code, wait for its answer. UssdError with a sentence; ModemError when not in service."""
+        return await self._ussd().ask(code)
+
+    async def ussd_reply(self, text: str) -> UssdAnswer:
+        """Answer the menu that the last USSD answer opened; as `ussd`."""
+        return await self._ussd().reply(text)
+
+    async def ussd_cancel(self) -> bool:
+        """End the USSD session, and the wait for its answer; False: there was none."""
+        return await self._ussd().cancel()
+
     def wake(self) -> None:
         """Something was plugged in or mended: try now."""
         self._wake.set()
@@ -208,6 +221,13 @@ class Modem:
         except TimeoutError:
             why = self.status.health_reason or str(self._life.state)
             raise ModemError(f"the modem did not get as far as its SIM: {why}") from None
+
+    def _ussd(self) -> Ussd:
+        session = self._session
+        if session is None or not self._life.can_send:
+            reason = self.status.health_reason or str(self.status.state)
+            raise ModemError(f"the modem is not in service: {reason}")
+        return session.ussd
 
     def _connected(self) -> Session:
         if self._session is None:

@@ -27,6 +27,8 @@ class Profile:
     iccid: str = ""  # prefix of the vendor's ICCID answer
     result_timeout: float = 0.0  # seconds at least, for a network that is slow by nature
     pdu_delay: float = 0.0  # seconds between the prompt and the PDU (domain A3.4)
+    ussd: str = "text"  # or "packed": septets in hex, both ways, whatever +CSCS says (domain A11)
+    ussd_alone: bool = False  # a message fails while a USSD is under way (domain A2.2)
 
     def matches(self, manufacturer: str, model: str) -> bool:
         """Any of the family's words is in what the modem says of itself."""

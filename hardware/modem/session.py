@@ -15,6 +15,7 @@ from hardware.at.types import Response, Urc
 from hardware.errors import HardwareError, ModemError, PortLost
 from hardware.modem import timeouts
 from hardware.modem.absence import REFUSED, Due
+from hardware.modem.calls import Calls
 from hardware.modem.cells import Cells
 from hardware.modem.config import ModemConfig
 from hardware.modem.dialogue import ask
@@ -24,6 +25,8 @@ from hardware.modem.ladder import Result, Step
 from hardware.modem.life import CAN_SEND, Life
 from hardware.modem.recovery import Failing, Recovery, Trouble
 from hardware.modem.sim import PinGuard, SimBlocked
+from hardware.modem.ussd import Ussd
+from hardware.modem.ussd_codes import UssdCodes
 from hardware.pdu import without_validity
 from hardware.types import (
     Action,
@@ -56,6 +59,8 @@ _NO_VALIDITY = frozenset({"cms_198", "cms_199"})  # the service centre knows no 
 class Session:
     """`open`, `begin`, then `run` until it raises; `close` always."""
 
+    ussd: Ussd
+    _calls: Calls
     _inbox: Inbox
     _cells: Cells
     _interview: Interview
@@ -93,8 +98,6 @@ class Session:
         self._strikes = 0  # sends in a row that were refused without a word
         self._sim_strikes = 0  # in a row because of the SIM
         self._watched: set[str] = set()
-        self._last_call: parsers.Call | None = None
-        self._rang_at = 0.0
 
     async def open(self) -> None:
         """Open the port; raises PortMissing, PortBusy, PortForbidden, PortWedged."""
@@ -115,7 +118,14 @@ class Session:
             self._watch(prefix, self._sim_changed)
         for prefix in urc.BOOT:
             self._watch(prefix, self._rebooted)
-        channel.on_urc("+CLIP", self._called)
+        self.ussd = Ussd(channel, self._life, codes=UssdCodes(self._config.ussd_allow))
+        channel.on_urc("+CUSD:", self.ussd.heard)
+        self._calls = Calls(channel, self._life, hang_up=self._config.hang_up)
+        for prefix in ("RING", "+CRING:"):
+            channel.on_urc(prefix, self._calls.rang)
+        channel.on_urc("+CLIP:", self._calls.identified)
+        for prefix in ("NO CARRIER", "MISSED_CALL:", "^CEND:"):
+            channel.on_urc(prefix, self._calls.ended)
         channel.on_late_result(self._resolved)
 
     async def begin(self) -> None:
@@ -136,7 +146,8 @@ class Session:
         """Receive, poll and recover; raises the HardwareError that ended the connection."""
         try:
             async with asyncio.TaskGroup() as group:
-                for work in (self._until_lost, self._inbox.run_reader, self._inbox.run_storer, self._keep):
+                both = (self._inbox.run_reader, self._inbox.run_storer)
+                for work in (self._until_lost, *both, self._keep, self.ussd.run, self._calls.run):
                     group.create_task(work(), name=f"{self._config.name}: {work.__name__}")
         except ExceptionGroup as errors:
             raise _first(errors) from None
@@ -144,6 +155,7 @@ class Session:
 
     async def send(self, pdu: str, length: int, authorise: Authorise, token: object) -> SendResult:
         """Hand one part over; never raises for modem reasons. The caller has made sure that the modem is in service."""
+        await self.ussd.give_way()
         result = await self._hand_over(pdu, length, authorise, token)
         error = result.error
         if error is not None and error.code in _NO_VALIDITY and result.outcome is SendOutcome.NOT_SENT:
@@ -186,6 +198,7 @@ class Session:
             self._usable.set()
         if self._channel is not None:
             self._inbox.pause()
+            self.ussd.forget(reason)
         if self._life.state in CAN_SEND | {ModemState.REGISTERING, ModemState.BLOCKED}:
             self._life.move(ModemState.RECOVERING, reason)
         self._attention.set()
@@ -212,6 +225,8 @@ class Session:
         """Give the port back; False: the kernel keeps it. A commit that runs may end first."""
         if self._channel is None:
             return True
+        self.ussd.forget("the connection is over")
+        self._calls.finish()
         closed = await self._channel.close()
         await self._inbox.finish()
         return closed
@@ -239,6 +254,7 @@ class Session:
             channel.pacing = WritePacing(profile.pdu_delay)
         if old_sim is not None and life.status.iccid not in (None, old_sim):
             life.event("sim_changed", iccid=life.status.iccid, previous=old_sim)
+        self.ussd.begin(profile)
         self._cells.begin(self._abilities.domains)
         self._inbox.begin(self._abilities.storages)
         life.warn("cnmi", None if self._abilities.cnmi else POLLING_ONLY)
@@ -478,14 +494,6 @@ class Session:
         if storage is not None:
             self._life.event("storage_full", storage=storage)
             self._inbox.sweep_soon()
-
-    def _called(self, line: Urc) -> None:
-        call = parsers.clip(line.text)
-        now = asyncio.get_running_loop().time()
-        if call is not None:
-            if call != self._last_call or now - self._rang_at > timeouts.CALL_GAP:
-                self._life.event("call", number=call.number)
-            self._last_call, self._rang_at = call, now
 
     def _resolved(self, token: object, result: SendResult) -> None:
         if result.outcome is SendOutcome.SENT:

@@ -31,7 +31,17 @@ STABLE: Final = 30.0  # a connection that lasted this long was a good one: the b
 PATH_POLL: Final = 0.5  # whether a device node is there: a stat() of devtmpfs, some microseconds
 PATH_SETTLE: Final = 0.2  # udev sets owner and mode after the node appears
 BLOCKED_RETRY: Final = 60.0  # a SIM may be put in, a person may have unlocked it (domain A9, CME 10)
-CALL_GAP: Final = 8.0  # between two RINGs of one call are 5 s or 6 (TS 22.001); more is another call
+
+CALL_GAP: Final = 10.0  # without a RING, which comes every 5 or 6 s (TS 22.001): the call is over (domain A11)
+CALLER: Final = 1.5  # from the first RING to its +CLIP, which follows at once; then the call is told without a number
+CALL_ECHO: Final = 3.0  # after hanging up: a RING that was on its way is no new call
+CALL_NEWS: Final = 30.0  # after the end of a call: MISSED_CALL speaks of that one
+
+USSD_ANSWER: Final = 45.0  # from the modem's OK to +CUSD: 30 to 60 s in the field (domain A11)
+USSD_IDLE: Final = 90.0  # a menu that nobody answers; networks give up after one to three minutes
+USSD_LATE: Final = 30.0  # after a silence: a late answer must not be taken for that of the next code
+USSD_ECHO: Final = 2.0  # after AT+CUSD=2: some modems say +CUSD: 2 to that
+
 CHANGE_COALESCE: Final = 0.5  # counters change with every part; the status goes out at most this often
 
 RESTART_SETTLE: Final = 60.0  # a modem that restarts: ttys after 10 to 20 s, the SIM later (domain A1.5)

@@ -114,6 +114,13 @@ def unpack_exact(octets: bytes, count: int, fill_bits: int = 0) -> bytes:
     return number.to_bytes(count, "little")
 
 
+def pack_ussd(septets: bytes) -> bytes:
+    """Pack a USSD string of any length; seven spare bits hold a CR, which is no text (TS 23.038 6.1.2.3.1)."""
+    if len(septets) % 8 == 7 or (septets and len(septets) % 8 == 0 and septets[-1:] == b"\r"):
+        septets += b"\r"
+    return b"".join(pack(septets[at : at + 8]) for at in range(0, len(septets), 8))
+
+
 def unpack_ussd(octets: bytes) -> bytes:
     """The septets of a USSD string of any length; a CR that fills the last octet is dropped (TS 23.038 6.1.2.3.1)."""
     groups = (octets[at : at + 7] for at in range(0, len(octets), 7))

@@ -16,7 +16,8 @@ from sms_bridge.config.settings import MqttSettings
 
 def cross_checks(document: Document, file: str) -> list[Problem]:
     data = document.data if isinstance(document.data, dict) else {}
-    found = [*_mqtt(_dict(data, "mqtt")), *_modems(data.get("modems")), *_groups(data), *_switches(data)]
+    found = [*_mqtt(_dict(data, "mqtt")), *_modems(data.get("modems")), *_groups(data)]
+    found += [*_balance(data), *_switches(data)]
     return [problem_at(document, file, path, message, hint) for path, message, hint in found]
 
 
@@ -86,6 +87,18 @@ def _switches(data: dict[str, Any]) -> _Found:
             yield (*here, "topic"), "this is a topic of the bridge itself", "name the one that the plug obeys"
         if isinstance(switch.get("off"), str) and switch["off"] == switch.get("on"):
             yield (*here, "on"), "switches it on with what switches it off", "write what the plug takes for on"
+
+
+def _balance(data: dict[str, Any]) -> _Found:
+    entries = data.get("balance")
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        if not isinstance(entry, dict):
+            continue
+        if ("ussd" in entry) == ("sms" in entry):
+            what = "there are two ways to ask" if "ussd" in entry else "it says no way to ask"
+            yield ("balance", index), what, "give ussd or sms"
+        if "replies" in entry and "ussd" not in entry:
+            yield ("balance", index, "replies"), "there is no menu that they are for", "add ussd: the code of the menu"
 
 
 def _dict(data: dict[str, Any], key: str) -> dict[str, Any]:

@@ -100,6 +100,19 @@ class Whole:
         return value
 
 
+class Real:
+    """A number in a range, whole or not."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self._low, self._high = low, high
+        self.json = {"type": "number", "minimum": low, "maximum": high}
+
+    def __call__(self, value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not self._low <= value <= self._high:
+            raise Wrong(f"must be a number from {self._low:g} to {self._high:g}", "such as 500 or 2.5, without quotes")
+        return value
+
+
 class Flag:
     """true or false."""
 

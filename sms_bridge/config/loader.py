@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from sms_bridge.config.errors import ConfigError, Problem
 from sms_bridge.config.settings import (
+    BalanceSettings,
+    BalanceSmsSettings,
+    CallSettings,
     InboundSettings,
     LimitSettings,
     LoggingSettings,
@@ -22,6 +25,7 @@ from sms_bridge.config.settings import (
     SendingSettings,
     Settings,
     TlsSettings,
+    UssdSettings,
     VirtualModemSettings,
     default_data_dir,
 )
@@ -112,6 +116,9 @@ class _Loader:
             quota=Limits(**data.get("quota", {})),
             limits=LimitSettings(**data.get("limits", {})),
             retention=RetentionSettings(**data.get("retention", {})),
+            ussd=UssdSettings(tuple(data.get("ussd", {}).get("allow", ()))),
+            calls=CallSettings(**data.get("calls", {})),
+            balance=tuple(_balance(entry) for entry in data.get("balance", [])),
             logging=LoggingSettings(**data.get("logging", {})),
             recovery=_recovery(data.get("recovery", {})),
             contacts=MappingProxyType(data.get("contacts", {})),
@@ -180,6 +187,15 @@ class _Loader:
 def _recovery(data: dict[str, Any]) -> RecoverySettings:
     switch = data.get("power_switch")
     return RecoverySettings(PowerSwitchSettings(**switch) if switch is not None else None)
+
+
+def _balance(data: dict[str, Any]) -> BalanceSettings:
+    given = {**data, "replies": tuple(data.get("replies", ()))}
+    if "sms" in data:
+        sms = dict(data["sms"])
+        senders = sms.pop("from", ())
+        given["sms"] = BalanceSmsSettings(**sms, senders=tuple(senders))
+    return BalanceSettings(**given)
 
 
 def _sending(data: dict[str, Any]) -> SendingSettings:

@@ -17,6 +17,7 @@ from sms_bridge.config.kinds import (
     ListOf,
     MapOf,
     Number,
+    Real,
     Section,
     Span,
     Text,
@@ -24,7 +25,8 @@ from sms_bridge.config.kinds import (
     Wrong,
     as_name,
 )
-from sms_bridge.config.settings import DAY, OFF_TIME, Settings, TlsSettings
+from sms_bridge.config.settings import DAY, OFF_TIME, BalanceSettings, Settings, TlsSettings
+from sms_bridge.core.patterns import MAX_PATTERN
 
 BAUDRATES = (1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600)
 
@@ -49,6 +51,18 @@ class _AtCommand(Text):
         if found:
             what = "the PIN belongs under `pin:`" if "CPIN" in found[0].upper() else "leave it out"
             raise Wrong(f"must not contain {found[0]}", what)
+        return text
+
+
+class _Pattern(Text):
+    def __call__(self, value: Any) -> str:
+        text = super().__call__(value)
+        try:
+            groups = re.compile(text).groupindex
+        except re.error as error:
+            raise Wrong(f"is no regular expression: {error}", "test it with one answer of the operator") from None
+        if "amount" not in groups:
+            raise Wrong("has no group for the amount", "put (?P<amount>[0-9 .,]+) where the amount stands")
         return text
 
 
@@ -118,6 +132,18 @@ REGION = Text(
     "a country's two letters, such as HU",
     clean=lambda text: text.strip().upper(),
     raw=r"\s*[A-Za-z]{2}\s*",
+)
+USSD_CODE = Text(r"[*#][0-9*#+]{0,98}#", "a code such as *100#, in quotes")
+USSD_ALLOWED = Text(r"[*#](?:[0-9*#+]|\{digits\}){0,98}#", "a code such as *102*{digits}#, in quotes")
+USSD_REPLY = Text(r"[^\x00-\x1f\x7f]{1,160}", "what is chosen in the menu, in quotes")
+ICCID_START = Text(r"89[0-9]{0,18}", "how an ICCID begins, such as 893620, in quotes")
+SENDER = Text(r"[^\x00-\x1f\x7f]{1,20}", "a number, or the name that stands for it, in quotes")
+SERVICE_NUMBER = Text(r"\+?[0-9]{3,15}", "a number such as 1755, in quotes", clean=_phone_digits, raw=_RAW_PHONE)
+PATTERN = _Pattern(
+    rf"[^\x00-\x1f]{{1,{MAX_PATTERN}}}",
+    "a regular expression with the group (?P<amount>…)",
+    clean=lambda text: text,
+    raw=rf"(?=.*\(\?P<amount>)[^\x00-\x1f]{{1,{MAX_PATTERN}}}",
 )
 AT_COMMAND = _AtCommand(r"[Aa][Tt][\x20-\x7e]{0,200}", 'a command such as AT+CSCS="GSM"')
 
@@ -199,6 +225,33 @@ MODEM = Section(
     "port: /dev/ttyUSB2",
 )
 
+BALANCE = Section(
+    {
+        _opt("modem", "the modem that this is for; without it any"): MODEM_NAME,
+        _opt("sim", "how the ICCID of the SIMs that this is for begins; without it any"): ICCID_START,
+        _opt("ussd", "the code that is answered with the balance"): USSD_CODE,
+        _opt("replies", "what is chosen in its menus, one after the other"): ListOf(USSD_REPLY, 5, '- "1"'),
+        _opt("sms", "or the message that is answered with it"): Section(
+            {
+                vol.Required("to", description="the number that it is sent to"): SERVICE_NUMBER,
+                vol.Required("text", description="the text"): LINE,
+                _opt("from", "who answers; without it the number that it is sent to"): ListOf(SENDER, 10, '- "1755"'),
+                _opt("per_month", "messages within 30 days, at most"): Whole(1, 1000),
+            },
+            'to: "1755"',
+        ),
+        vol.Required(
+            "pattern", description="a regular expression with amount, and perhaps currency and expires"
+        ): PATTERN,
+        _opt("currency", "where the answer names none"): Text(r"\S{1,8}", "a currency such as HUF"),
+        _opt("month_first", "dates such as 01/31/2031"): Flag(),
+        _opt("every", "ask so often"): Duration(3600, 60 * DAY),
+        _opt("low", "below it, the event balance_low"): Real(-1e9, 1e9),
+        _opt("expires_soon", "so long before it ends, the event sim_expires_soon"): Duration(DAY, 366 * DAY),
+    },
+    'ussd: "*100#"',
+)
+
 ROOT = Section(
     {
         _opt("mqtt", "the broker"): MQTT,
@@ -252,6 +305,12 @@ ROOT = Section(
             "messages: 30d",
         ),
         _opt("recovery", "what may be done about a modem that fails"): RECOVERY,
+        _opt("ussd", "codes that may be sent"): Section(
+            {_opt("allow", "codes besides short ones such as *100#"): ListOf(USSD_ALLOWED, 100, '- "*102*{digits}#"')},
+            'allow: ["*102*{digits}#"]',
+        ),
+        _opt("calls", "incoming calls"): Section({_opt("hang_up", "refuse all of them"): Flag()}, "hang_up: true"),
+        _opt("balance", "how the balance of SIMs is had"): ListOf(BALANCE, 64, '- ussd: "*100#"'),
         _opt("logging", "what the bridge says of itself"): Section(
             {
                 _opt("level", "the least that is logged"): Choice("debug", "info", "warning", "error"),
@@ -280,6 +339,7 @@ def json_schema() -> dict[str, Any]:
     tls = schema["properties"]["mqtt"]["properties"]["tls"]
     _put_defaults(tls["properties"], TlsSettings())
     item = schema["properties"]["modems"]["items"]["properties"]
+    _put_defaults(schema["properties"]["balance"]["items"]["properties"], BalanceSettings())
     item["baudrate"]["default"], item["enabled"]["default"] = 115_200, True
     for recovery in (schema["properties"]["recovery"], item["recovery"]):
         recovery["properties"]["power_switch"]["properties"]["off_time"]["default"] = OFF_TIME
@@ -298,5 +358,5 @@ def _put_defaults(properties: dict[str, Any], group: Any) -> None:
             value = "-".join(f"{part:g}" for part in value)
         elif isinstance(value, Enum):
             value = value.value
-        if value is not None and not dataclasses.is_dataclass(value):
+        if value not in (None, "") and not dataclasses.is_dataclass(value):
             rule["default"] = value

@@ -118,6 +118,43 @@ class RetentionSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class UssdSettings:
+    allow: tuple[str, ...] = ()  # codes besides short ones such as *100#; {digits} stands for digits
+
+
+@dataclass(frozen=True, slots=True)
+class CallSettings:
+    hang_up: bool = False  # incoming ones
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceSmsSettings:
+    """A balance that is asked for by message."""
+
+    to: str
+    text: str
+    senders: tuple[str, ...] = ()  # who answers; (): `to`
+    per_month: int = 40
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceSettings:
+    """How the balance of some SIMs is had: by `ussd` or by `sms`."""
+
+    pattern: str = ""
+    modem: str | None = None
+    sim: str | None = None  # how its ICCID begins
+    ussd: str | None = None
+    replies: tuple[str, ...] = ()
+    sms: BalanceSmsSettings | None = None
+    currency: str | None = None
+    month_first: bool = False
+    every: float = DAY
+    low: float | None = None
+    expires_soon: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LoggingSettings:
     level: str = "info"
     json: bool = False
@@ -136,6 +173,9 @@ class Settings:
     quota: Limits = NO_LIMITS  # of each SIM
     limits: LimitSettings = field(default_factory=LimitSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    ussd: UssdSettings = field(default_factory=UssdSettings)
+    calls: CallSettings = field(default_factory=CallSettings)
+    balance: tuple[BalanceSettings, ...] = ()
     logging: LoggingSettings = field(default_factory=LoggingSettings)
     recovery: RecoverySettings = field(default_factory=RecoverySettings)
     contacts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # alias -> number

@@ -283,6 +283,21 @@ class InboundPart:
 
 
 @dataclass(slots=True)
+class Balance:
+    """A SIM's account. The journal's row; times are UTC milliseconds, dates ISO 8601."""
+
+    sim: str  # the SIM's name in the journal
+    amount: str | None = None  # a decimal number
+    currency: str | None = None
+    expires: str | None = None
+    checked_at: int | None = None  # of the last reading
+    asked_at: int | None = None  # of the last question, answered or not
+    sms_times: list[int] = field(default_factory=list)  # of questions that cost a message, the recent ones
+    low_told: bool = False  # `balance_low` was published, and it has not risen since
+    expiry_told: str | None = None  # the date that `sim_expires_soon` was published for
+
+
+@dataclass(slots=True)
 class Quarantined:
     """A PDU that could not be understood."""
 

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 from sms_bridge.core.commit import Commit
 from sms_bridge.core.model import (
     Attempt,
+    Balance,
     InboundPart,
     InboundSet,
     Order,
@@ -43,6 +44,9 @@ class Reader(Protocol):
 
     def inbox(self, limit: int, before: int | None = None) -> list[InboundSet]:
         """Received messages, newest first."""
+
+    def balances(self) -> list[Balance]:
+        """What is known of SIMs' accounts."""
 
     def usage(self) -> list[tuple[str, str, int]]:
         """(SIM, local day as YYYY-MM-DD, parts) of the last two months."""
@@ -128,6 +132,9 @@ class Transaction(Reader, Protocol):
 
     def add_quarantined(self, item: Quarantined) -> bool:
         """Insert; False when the same content is there already."""
+
+    def save_balance(self, balance: Balance) -> None:
+        """Insert or replace."""
 
     def emit(self, kind: str, payload: str) -> None:
         """Put one message into the outbox, after those that are there."""

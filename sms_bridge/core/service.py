@@ -27,7 +27,7 @@ from sms_bridge.core.model import (
     StatusError,
 )
 from sms_bridge.core.moves import move, status_of
-from sms_bridge.core.numbers import ContactBook, DictContactBook, expand
+from sms_bridge.core.numbers import ContactBook, DictContactBook, expand, normal_sender
 from sms_bridge.core.ports import Journal, Reader, Transaction
 from sms_bridge.core.quota import KEPT_DAYS
 from sms_bridge.core.settings import DAY, CoreSettings
@@ -187,6 +187,13 @@ class Service:
     async def inbox(self, limit: int = 50, before: int | None = None) -> list[str]:
         """Received messages as JSON texts, newest first."""
         return await self._journal.read(lambda reader: [s.payload for s in reader.inbox(limit, before)])
+
+    def caller(self, number: object) -> dict[str, str | None]:
+        """Who calls, as a received message tells its sender: `number` in the bridge's form, `contact`."""
+        if not isinstance(number, str):
+            return {"number": None, "contact": None}
+        normal = normal_sender(number, self._settings.default_region)
+        return {"number": normal, "contact": self._book.name_of(normal)}
 
     async def event(self, name: str, **data: Any) -> None:
         """Put a line for `sms/bridge/event` into the outbox, durably."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from paho.mqtt.properties import Properties
 
+from hardware.types import ModemStatus
 from sms_bridge.mqtt.client import Delivery
 from sms_bridge.mqtt.connection import Connection
 from sms_bridge.mqtt.intake import Intake, SubmitPort
@@ -19,7 +19,7 @@ from sms_bridge.mqtt.logtopic import MqttLogHandler
 from sms_bridge.mqtt.publisher import OutboxPort, Publisher
 from sms_bridge.mqtt.requests import Handler, Requests
 from sms_bridge.mqtt.settings import MqttSettings
-from sms_bridge.mqtt.states import StateTopics
+from sms_bridge.mqtt.states import UNKNOWN_BALANCE, StateTopics
 from sms_bridge.mqtt.topics import Kind
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ class Mqtt:
         data: Path,
         handlers: Mapping[str, Handler] | None = None,
         queue_of: Callable[[str], int | None] = lambda _: None,
+        balance_of: Callable[[ModemStatus], Mapping[str, Any]] = lambda _: UNKNOWN_BALANCE,
         on_problem: Callable[[str, str], None] | None = None,
     ) -> None:
         self.settings = settings
@@ -55,7 +56,7 @@ class Mqtt:
             flooded=lambda: self.intake.flooded,
             publish_last=settings.publish_last,
         )
-        self.states = StateTopics(self.topics, kick=self.link.kick, queue_of=queue_of)
+        self.states = StateTopics(self.topics, kick=self.link.kick, queue_of=queue_of, balance_of=balance_of)
         self.requests = Requests(self.topics, handlers or {}, self._respond)
         for listener in (self.intake, self.publisher, self.states):
             self.link.attach(listener)
@@ -85,9 +86,9 @@ class Mqtt:
             await self.publisher.stop()
         await self.link.stop(deadline * 0.3)
 
-    def call(self, modem: str, payload: Mapping[str, Any]) -> bool:
+    def call(self, modem: str, payload: str) -> bool:
         """`sms/modem/<name>/call`; an event of the moment, not kept for a broker that is away."""
-        return self.link.send(self.topics.call(modem), json.dumps(payload, ensure_ascii=False, default=str))
+        return self.link.send(self.topics.call(modem), payload)
 
     async def order(self, topic: str, payload: str) -> bool:
         """To a device of the house, QoS 1 and not retained: True once the broker has it."""

@@ -41,6 +41,20 @@ ModemStep = Callable[[str, str], Awaitable[Any]]
 
 Unlock = Callable[[str, str, str | None, bool], Awaitable[Any]]
 """The modem's name, a PIN, a PUK where the PIN is a new one, and whether the last attempt may be used."""
+"""What is asked of the modem of that name. CoreError with a sentence."""
+
+
+class UssdPort(Protocol):
+    """USSD on the modem of that name; each returns `{"text": …, "session": "open" or "closed"}`. CoreError."""
+
+    async def begin(self, modem: str, code: str) -> Any:
+        """Send a code."""
+
+    async def go_on(self, modem: str, reply: str) -> Any:
+        """Reply to the menu that is open."""
+
+    async def end(self, modem: str) -> Any:
+        """Close it."""
 
 
 def make_handlers(
@@ -50,6 +64,8 @@ def make_handlers(
     interview: ModemAction | None = None,
     reset: ModemStep | None = None,
     unlock: Unlock | None = None,
+    balance: ModemAction | None = None,
+    ussd: UssdPort | None = None,
     health: Callable[[], Awaitable[Any]] | None = None,
     restart: Callable[[], Awaitable[Any]] | None = None,
 ) -> dict[str, Handler]:
@@ -62,12 +78,15 @@ def make_handlers(
         "message/estimate": questions.estimate,
         "inbox/list": questions.inbox,
     }
-    if interview is not None:
-        handlers["modem/interview"] = _on_modem(interview, modems)
     if reset is not None:
         handlers["modem/reset"] = _step(reset, modems)
     if unlock is not None:
         handlers["sim/unlock"] = _unlock(unlock, modems)
+    for name, action in (("modem/interview", interview), ("modem/balance", balance)):
+        if action is not None:
+            handlers[name] = _on_modem(action, modems)
+    if ussd is not None:
+        handlers["modem/ussd"] = _ussd(ussd, modems)
     for name, plain in (("health_check", health), ("restart", restart)):
         if plain is not None:
             handlers[name] = _without_fields(plain)
@@ -137,7 +156,7 @@ def _estimate(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _on_modem(action: ModemAction, modems: Callable[[], Sequence[str]]) -> Handler:
     async def handler(fields: dict[str, Any]) -> Any:
-        return await action(_modem(fields, modems))
+        return await _told(action(_modem(fields, modems)))
 
     return handler
 
@@ -146,6 +165,22 @@ def _step(action: ModemStep, modems: Callable[[], Sequence[str]]) -> Handler:
     async def handler(fields: dict[str, Any]) -> Any:
         name = _modem(fields, modems)
         return await action(name, text_field(fields, "step") if "step" in fields else "auto")
+
+    return handler
+
+
+def _ussd(port: UssdPort, modems: Callable[[], Sequence[str]]) -> Handler:
+    async def handler(fields: dict[str, Any]) -> Any:
+        name = _modem(fields, modems)
+        given = [key for key in ("code", "reply", "cancel") if fields.get(key) not in (None, False)]
+        if len(given) != 1:
+            raise RequestError(
+                'give one of `code`, `reply` and `cancel`, such as {"modem": "stick-1", "code": "*100#"}'
+            )
+        if given == ["cancel"]:
+            return await _told(port.end(name))
+        text = text_field(fields, given[0])
+        return await _told(port.begin(name, text) if given == ["code"] else port.go_on(name, text))
 
     return handler
 
@@ -180,6 +215,16 @@ def _modem(fields: dict[str, Any], modems: Callable[[], Sequence[str]]) -> str:
         there = ", ".join(modems()) or "none"
         raise RequestError(f"there is no modem {_shown(name)}; there are: {there}")
     return name
+
+
+async def _told(waiting: Awaitable[T]) -> T:
+    """What a person can mend is a sentence."""
+    try:
+        return await waiting
+    except StoreError as error:
+        raise RequestError(f"the journal does not answer: {error}") from error
+    except CoreError as error:
+        raise RequestError(f"{error}{f' ({error.hint})' if error.hint else ''}") from error
 
 
 def _without_fields(action: Callable[[], Awaitable[Any]]) -> Handler:

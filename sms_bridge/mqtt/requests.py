@@ -24,11 +24,11 @@ MAX_AT_ONCE = 32
 MAX_PAYLOAD = 64 * 1024  # bytes
 KNOWN = frozenset(
     "health_check restart backup options modem/rename modem/options modem/remove modem/interview modem/reset "
-    "modem/ussd modem/at sim/unlock message/estimate message/cancel message/get message/resend inbox/list".split()
+    "modem/ussd modem/balance modem/at sim/unlock message/estimate message/cancel message/get message/resend "
+    "inbox/list".split()
 )
-ONCE = frozenset(
-    {"restart", "message/resend", "modem/reset", "sim/unlock"}
-)  # never obeyed when the broker delivers them again
+# Never obeyed when the broker delivers them again.
+ONCE = frozenset({"restart", "message/resend", "modem/reset", "modem/ussd", "modem/balance", "sim/unlock"})
 
 Handler = Callable[[dict[str, Any]], Awaitable[Any]]
 """Takes the request's fields without `transaction`, returns `data`; raises RequestError with a sentence."""

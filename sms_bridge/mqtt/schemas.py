@@ -77,6 +77,18 @@ class State(_Payload):
     state: Literal["online", "offline"]
 
 
+class Call(_Payload):
+    """`sms/modem/<name>/call`: it rings; it was not answered; it was hung up."""
+
+    event_type: Literal["call", "missed_call", "rejected_call"]
+    ts: AwareDatetime
+    modem: str
+    number: str | None = Field(description="null when withheld")
+    contact: str | None
+    rings: int | None = Field(None, description="when it is over")
+    seconds: int | None = Field(None, description="from the first ring to the last, when it is over")
+
+
 class Response(_Payload):
     """`sms/bridge/response/<name>`."""
 
@@ -91,6 +103,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "status": Status,
     "received": Received,
     "state": State,
+    "call": Call,
     "response": Response,
 }
 

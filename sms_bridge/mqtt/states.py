@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from hardware.types import ModemState, ModemStatus
@@ -16,6 +17,10 @@ from sms_bridge.mqtt.topics import Topics
 
 PERIOD = 1.0  # s between two payloads of one modem that differ in figures only
 
+UNKNOWN_BALANCE: Mapping[str, Any] = MappingProxyType(
+    {"amount": None, "currency": None, "expires": None, "checked_at": None}
+)
+
 _ABSENT = frozenset({ModemState.OFFLINE, ModemState.DETECTED})
 
 
@@ -23,11 +28,17 @@ class StateTopics:
     """A source of the link: holds the latest payload of each retained topic and publishes what changed."""
 
     def __init__(
-        self, topics: Topics, *, kick: Callable[[], None], queue_of: Callable[[str], int | None] = lambda _: None
+        self,
+        topics: Topics,
+        *,
+        kick: Callable[[], None],
+        queue_of: Callable[[str], int | None] = lambda _: None,
+        balance_of: Callable[[ModemStatus], Mapping[str, Any]] = lambda _: UNKNOWN_BALANCE,
     ) -> None:
         self._topics = topics
         self._kick = kick
         self._queue_of = queue_of
+        self._balance_of = balance_of
         self._latest: dict[str, str] = {}
         self._dirty: dict[str, None] = {}  # in order of the change
         self._modems: dict[str, ModemStatus] = {}
@@ -103,7 +114,8 @@ class StateTopics:
         self._shown[name] = _decisive(status)
         self._published_at[name] = asyncio.get_running_loop().time()
         self._set(self._topics.availability(name), OFFLINE if status.state in _ABSENT else ONLINE)
-        self._set(self._topics.modem(name), _json(modem_payload(status, self._queue_of(name))))
+        payload = modem_payload(status, self._queue_of(name), balance=self._balance_of(status))
+        self._set(self._topics.modem(name), _json(payload))
 
     def _set(self, topic: str, payload: str) -> None:
         if self._latest.get(topic) != payload:
@@ -113,7 +125,12 @@ class StateTopics:
             self._kick()
 
 
-def modem_payload(status: ModemStatus, queue: int | None = None, now: datetime | None = None) -> dict[str, Any]:
+def modem_payload(
+    status: ModemStatus,
+    queue: int | None = None,
+    now: datetime | None = None,
+    balance: Mapping[str, Any] = UNKNOWN_BALANCE,
+) -> dict[str, Any]:
     """The payload of `sms/modem/<name>`; null is what is not known."""
     used, total = status.storage.used, status.storage.total
     return {
@@ -147,7 +164,7 @@ def modem_payload(status: ModemStatus, queue: int | None = None, now: datetime |
         "received": status.received,
         "failures": status.failures,
         "utilisation": _utilisation(status, now or datetime.now(UTC)),
-        "balance": {"amount": None, "currency": None, "expires": None, "checked_at": None},
+        "balance": dict(balance),
         "last_ok": status.last_ok.isoformat(timespec="seconds") if status.last_ok else None,
     }
 

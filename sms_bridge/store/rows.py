@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
-from sms_bridge.core.model import Attempt, InboundPart, InboundSet, Order, OrphanReport
+from sms_bridge.core.model import Attempt, Balance, InboundPart, InboundSet, Order, OrphanReport
 from sms_bridge.core.states import OnUnknown, OrderState, PartState, Stage
 
 ORDER_FIXED = (
@@ -41,6 +42,8 @@ SET_INSERT = f"INSERT INTO inbound ({SET_COLUMNS}) VALUES ({', '.join('?' * 14)}
 SET_UPDATE = "UPDATE inbound SET state = ?, sent_at = ?, have = ?, partial_at = ?, payload = ? WHERE seq = ?"
 PART_COLUMNS = "seq, content_key, body_key, set_seq, number, raw, received_at, sent_at, storage, idx"
 PART_INSERT = f"INSERT INTO inbound_parts ({PART_COLUMNS}) VALUES ({', '.join('?' * 10)})"
+BALANCE_COLUMNS = "sim, amount, currency, expires, checked_at, asked_at, sms_times, low_told, expiry_told"
+BALANCE_REPLACE = f"INSERT OR REPLACE INTO balances ({BALANCE_COLUMNS}) VALUES ({', '.join('?' * 9)})"
 ORPHAN_COLUMNS = "seq, sim, mr, number, status, sent_at, received_at"
 
 
@@ -109,3 +112,18 @@ def part_from(row: Sequence[Any]) -> InboundPart:
 
 def orphan_from(row: Sequence[Any]) -> OrphanReport:
     return OrphanReport(*row)
+
+
+def balance_values(balance: Balance) -> tuple[Any, ...]:
+    b = balance
+    return (
+        b.sim, b.amount, b.currency, b.expires, b.checked_at, b.asked_at, json.dumps(b.sms_times), b.low_told,
+        b.expiry_told,
+    )  # fmt: skip
+
+
+def balance_from(row: Sequence[Any]) -> Balance:
+    values = list(row)
+    values[6] = json.loads(values[6])
+    values[7] = bool(values[7])
+    return Balance(*values)

@@ -11,6 +11,7 @@ from typing import Any
 from sms_bridge.core.conversations import MOST
 from sms_bridge.core.model import (
     Attempt,
+    Balance,
     InboundPart,
     InboundSet,
     Order,
@@ -82,6 +83,10 @@ class SqlReader:
     def inbox(self, limit: int, before: int | None = None) -> list[InboundSet]:
         sql = f"SELECT {rows.SET_COLUMNS} FROM inbound WHERE payload <> '' AND seq < ? ORDER BY seq DESC LIMIT ?"
         return [rows.set_from(row) for row in self._db.execute(sql, (before or 2**62, limit))]
+
+    def balances(self) -> list[Balance]:
+        sql = f"SELECT {rows.BALANCE_COLUMNS} FROM balances ORDER BY sim"
+        return [rows.balance_from(row) for row in self._db.execute(sql)]
 
     def outbox_after(self, seq: int, limit: int) -> list[OutboxRow]:
         sql = "SELECT seq, kind, payload FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?"
@@ -312,6 +317,9 @@ class SqlTransaction(SqlReader):
             (q.content_key, q.raw, q.error, q.modem, q.scope, q.storage, q.idx, q.received_at),
         )
         return cursor.rowcount > 0
+
+    def save_balance(self, balance: Balance) -> None:
+        self._db.execute(rows.BALANCE_REPLACE, rows.balance_values(balance))
 
     def emit(self, kind: str, payload: str) -> None:
         seq = self._last["outbox"] = self._last["outbox"] + 1

@@ -468,6 +468,7 @@ def test_ussd_and_calls(one: Bench) -> None:
         client.ok('AT+CUSD=1,"*101#",15')
         text = client.until(rb'\+CUSD: 1,"([0-9A-F]+)",72\r\n')[1].decode()
         assert bytes.fromhex(text).decode("utf-16-be") == "Egyenleg: 5 Ft, ő"
+        client.ok("AT+CUSD=2")
         client.ok('AT+CUSD=1,"*999#",15')
         client.until(rb"\+CUSD: 4\r\n")
         client.ok("AT+CLIP=1")
@@ -477,3 +478,45 @@ def test_ussd_and_calls(one: Bench) -> None:
         client.until(rb'\+CLIP: "",128,"",0,"",1\r\n')
         client.ok("ATH")
         assert client.quiet() == b""
+        assert one.stats()["hung_up"] == 1
+        one.do("call", modem=0, **{"from": STRANGER, "rings": 9, "interval": 5})
+        client.until(rb"\+CLIP: ")
+        one.do("hangup", modem=0)
+        client.until(rb"MISSED_CALL: [^\r]*\r\n")
+        one.do("hangup", modem=0)
+        assert client.quiet() == b""
+
+
+def test_ussd_menus(one: Bench) -> None:
+    with one.client() as client:
+        client.init()
+        client.ok('AT+CUSD=1,"*111#",15')
+        client.until(rb'\+CUSD: 1,"My account\n1 Balance\n2 Data\n0 Exit",15\r\n')
+        client.ok('AT+CUSD=1,"2",15')
+        client.until(rb'\+CUSD: 1,"Data\n1 1 GB\n2 5 GB",15\r\n')
+        client.ok('AT+CUSD=1,"9",15')
+        client.until(rb"\+CUSD: 2\r\n")
+        client.ok('AT+CUSD=1,"2",15')
+        client.until(rb"\+CUSD: 4\r\n")  # no menu is open: it is a code
+        page = {"answer": "Sure?", "menu": {"1": {"answer": "Done", "delay": 0}}, "delay": 0}
+        one.do("ussd", modem=0, code="*7#", **page)
+        client.ok('AT+CUSD=1,"*7#",15')
+        client.until(rb'\+CUSD: 1,"Sure\?",15\r\n')
+        client.ok("AT+CUSD=2")
+        client.ok('AT+CUSD=1,"1",15')
+        client.until(rb"\+CUSD: 4\r\n")
+        one.do("ussd", modem=0, push=True, answer="You have a voice mail", delay=0)
+        client.until(rb'\+CUSD: 0,"You have a voice mail",15\r\n')
+        one.do("ussd", modem=0, code="*8#", answer=None)
+        client.ok('AT+CUSD=1,"*8#",15')
+        assert client.quiet() == b""
+
+
+def test_a_sim800_sends_nothing_while_a_ussd_is_under_way(one: Bench) -> None:
+    with one.client() as client:
+        client.init()
+        client.ok('AT+CUSD=1,"*111#",15')
+        client.until(rb'\+CUSD: 1,"[^"]*",15\r\n')
+        assert client.command("AT+CMGS=15") == ["+CMS ERROR: 302"]
+        client.ok("AT+CUSD=2")
+        assert client.send(STRANGER, "now") == [0]

@@ -51,7 +51,13 @@ BAD = [
     (b'{"do":"set_latency"}', "missing"),
     (b'{"do":"outside","status":999}', "TP-ST"),
     (b'{"do":"ussd","modem":0,"code":"*1#","answer":1}', "string"),
+    (b'{"do":"ussd","modem":0,"code":"*1#","answer":"x","mode":6}', "0 to 5"),
+    (b'{"do":"ussd","modem":0,"code":"*1#","answer":"x","menu":[1]}', "object"),
+    (b'{"do":"ussd","modem":0,"code":"*1#","answer":"x","menu":{"1":2}}', "a page is"),
+    (b'{"do":"ussd","modem":0,"answer":"x"}', "'code' is missing"),
+    (b'{"do":"ussd","modem":0,"code":"*1#","answer":"x","delay":-1}', "600 seconds"),
     (b'{"do":"call","modem":0,"rings":"many"}', ""),
+    (b'{"do":"hangup","modem":9}', "0 to 1"),
 ]
 
 

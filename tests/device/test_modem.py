@@ -217,13 +217,6 @@ async def test_configured_init_commands_are_written_and_bad_ones_are_not(tmp_pat
         assert not any("ATD" in line or "CMGD" in line for line in unknown)
 
 
-async def test_a_call_is_an_event(tmp_path: Path) -> None:
-    async with rig(tmp_path) as it:
-        await it.ready()
-        it.emulator.modems[0].call("+36301234567", 1, 0.05)
-        await it.until(lambda: ("call", {"number": "+36301234567"}) in it.listener.events)
-
-
 async def test_times_and_counts_of_a_new_modem() -> None:
     modem = Modem(ModemConfig("stick", "/nowhere"), sink=Sink(), listener=Listener())
     assert modem.status.state is ModemState.OFFLINE

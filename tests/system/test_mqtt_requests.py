@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from hardware.types import ModemState, ModemStatus
+from sms_bridge.core.errors import CoreError
 from sms_bridge.mqtt import requests as requests_module
 from sms_bridge.mqtt.handlers import make_handlers
 from sms_bridge.mqtt.requests import RequestError, text_field, whole_field
@@ -67,6 +68,7 @@ async def test_every_request_is_answered_and_its_transaction_echoed(
             ("modem/reset", {"transaction": [1]}, "there is no such modem"),
             ("modem/interview", {"transaction": [1]}, "not done within"),
             ("modem/ussd", {"transaction": [1]}, "not available"),
+            ("modem/balance", {"transaction": [1]}, "not available"),
         ):
             before = len(peer.payloads(f"sms/bridge/response/{name}"))
             peer.publish(f"sms/bridge/request/{name}", payload)
@@ -164,6 +166,47 @@ async def test_the_core_answers(broker: Broker, peer: Peer, tmp_path: Path) -> N
         "stick-1 0123 None False",
         "stick-1 0123 00001234 True",
     ]
+
+
+class Ussd:
+    """A menu without a modem."""
+
+    async def begin(self, modem: str, code: str) -> Any:
+        if code == "**21*1#":
+            raise CoreError("this code is not allowed", hint="add it under `ussd: allow:`")
+        return {"text": f"{modem} {code}", "session": "open"}
+
+    async def go_on(self, modem: str, reply: str) -> Any:
+        return {"text": f"{modem} {reply}", "session": "closed"}
+
+    async def end(self, modem: str) -> Any:
+        return {"text": None, "session": "closed"}
+
+
+async def test_requests_about_ussd_and_balances(broker: Broker, peer: Peer, tmp_path: Path) -> None:
+    async def balance(name: str) -> Any:
+        raise CoreError("no balance is configured for this modem", hint="add it under `balance:`")
+
+    async def ask(name: str, payload: dict[str, Any]) -> dict[str, Any]:
+        key = f"{name}-{len(peer.heard)}"
+        peer.publish(f"sms/bridge/request/{name}", {**payload, "modem": "stick-1", "transaction": key})
+        answer: dict[str, Any] = await peer.wait(f"sms/bridge/response/{name}", lambda p: p.get("transaction") == key)
+        return answer
+
+    async with core(tmp_path) as heart:
+        handlers = make_handlers(heart.service, modems=lambda: ["stick-1"], balance=balance, ussd=Ussd())
+        async with room(tmp_path, heart, broker.port, handlers=handlers):
+            menu = await ask("modem/ussd", {"code": "*100#"})
+            assert menu["data"] == {"text": "stick-1 *100#", "session": "open"}
+            assert (await ask("modem/ussd", {"reply": "1"}))["data"] == {"text": "stick-1 1", "session": "closed"}
+            assert (await ask("modem/ussd", {"cancel": True}))["data"] == {"text": None, "session": "closed"}
+            for wrong in ({}, {"code": "*1#", "reply": "1"}, {"cancel": False}, {"reply": "1", "cancel": True}):
+                assert "give one of" in (await ask("modem/ussd", wrong))["error"]
+            for wrong in ({"code": 100}, {"reply": 1}, {"code": ""}):
+                assert "missing" in (await ask("modem/ussd", wrong))["error"]
+            refused = await ask("modem/ussd", {"code": "**21*1#"})
+            assert refused["error"] == "this code is not allowed (add it under `ussd: allow:`)"
+            assert "no balance is configured" in (await ask("modem/balance", {}))["error"]
 
 
 async def test_a_request_sees_the_orders_that_came_before_it(broker: Broker, peer: Peer, tmp_path: Path) -> None:

@@ -33,6 +33,9 @@ from hardware.errors import AtArgumentError
         (commands.delete_message(12), "AT+CMGD=12"),
         (commands.keep_link(2), "AT+CMMS=2"),
         (commands.ussd("*102#"), 'AT+CUSD=1,"*102#",15'),
+        (commands.ussd("1 yes, please"), 'AT+CUSD=1,"1 yes, please",15'),
+        (commands.ussd_hex(bytes.fromhex("AA180C3602")), 'AT+CUSD=1,"AA180C3602",15'),  # Huawei: *100#, packed
+        (commands.ussd_hex(bytes.fromhex("0170"), 72), 'AT+CUSD=1,"0170",72'),
         (commands.raw(" AT+CSQ "), "AT+CSQ"),
         (commands.raw("AT^CURC=0"), "AT^CURC=0"),
         (commands.raw('AT+QINDCFG="smsfull",1,1'), 'AT+QINDCFG="smsfull",1,1'),
@@ -62,9 +65,28 @@ BAD = ["", "\r", "\n", "\x1a", "\x1b", '"', ";", " ", "1\r", "+36301234567\r\nAT
 
 @pytest.mark.parametrize("text", BAD)
 def test_no_number_smuggles_a_command(text: str) -> None:
-    for make in (commands.set_service_centre, commands.ussd):
-        with pytest.raises(AtArgumentError):
-            make(text)
+    with pytest.raises(AtArgumentError):
+        commands.set_service_centre(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\r", "\n", "\x1a", "\x1b", '"', ";", '1"\rAT+CMGD=1,4', "1\r", "1;2", "ű", "1" * 161]
+)
+def test_no_ussd_smuggles_a_command(text: str) -> None:
+    with pytest.raises(AtArgumentError):
+        commands.ussd(text)
+
+
+@pytest.mark.parametrize("octets", [b"", bytes(241)])
+def test_ussd_octets_fit_the_smallest_line(octets: bytes) -> None:
+    with pytest.raises(AtArgumentError):
+        commands.ussd_hex(octets)
+    assert len(commands.ussd_hex(bytes(240)).text) < 556
+
+
+def test_a_ussd_shows_nowhere() -> None:
+    assert commands.ussd("*140*1234567890#").shown == "AT+CUSD=***"
+    assert commands.ussd_hex(b"\x31").secret
 
 
 @pytest.mark.parametrize("text", [*BAD, "123", "123456789", "+1234"])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardware.at import counters, parsers
-from hardware.at.parsers import Call, CellState, Operator, StoragePointer, StorageUse, StoredMessage, Ussd
+from hardware.at.parsers import CellState, Operator, StoragePointer, StorageUse, StoredMessage
 from hardware.types import Access, Registration
 
 PDU = "07916303899830F8040B916303214365F700004221120291718004D4F29C0E"
@@ -279,12 +279,6 @@ def test_iccid(line: str, expected: str | None) -> None:
 def test_the_rest() -> None:
     assert parsers.imsi(["+CIMI: 216301234567890"]) == "216301234567890"
     assert parsers.imsi(["ERROR"]) is None
-    assert parsers.cusd('+CUSD: 0,"Egyenleg: 1200 Ft\r\nuntil",15') == Ussd(0, "Egyenleg: 1200 Ft\r\nuntil", 15)
-    assert parsers.cusd("+CUSD: 4") == Ussd(4, None, None)
-    assert parsers.cusd("+CUSD: x") is None
-    assert parsers.clip('+CLIP: "+36301234567",145,"",0,"",0') == Call("+36301234567", 0)
-    assert parsers.clip('+CLIP: "",128,,,,1') == Call(None, 1)
-    assert parsers.clip('+CLIP: "Anna\x1a",145') is None
     assert parsers.cnum('+CNUM: "","36301234567",145') == "+36301234567"
     assert parsers.cnum('+CNUM: "",""') is None
     assert parsers.info_text(["", '+CGMM: "E3372"'], "+CGMM") == "E3372"
@@ -339,15 +333,15 @@ def test_memory_full(line: str, storage: str | None) -> None:
 _LINE_PARSERS = [
     parsers.cmti, parsers.routed_length, parsers.creg, parsers.signal, parsers.cops, parsers.cpms,
     parsers.cpms_storages, parsers.cpin, parsers.cnmi, parsers.cnmi_modes, parsers.cmms_modes,
-    parsers.csms_services, parsers.cscs_sets, parsers.creg_is_answer, parsers.csca, parsers.cusd,
-    parsers.clip, parsers.cnum, counters.attempts_left, counters.functionality_level, parsers.memory_full,
+    parsers.csms_services, parsers.cscs_sets, parsers.creg_is_answer, parsers.csca,
+    parsers.cnum, counters.attempts_left, counters.functionality_level, parsers.memory_full,
     parsers.fields, parsers.luhn_ok,
 ]  # fmt: skip
 _LIST_PARSERS = [parsers.cmgl, parsers.cmgr, parsers.imei, parsers.imsi, parsers.iccid]
 _PREFIXES = ["", *(f"{p}: " for p in (
     "+CMTI", "+CDSI", "+CMT", "+CDS", "+CREG", "+CEREG", "+CSQ", "+CESQ", "+COPS", "+CPMS", "+CPIN", "+CNMI", "+CMMS",
-    "+CSMS", "+CSCS", "+CMGL", "+CMGR", "+CSCA", "+CUSD", "+CLIP", "+CNUM", "+CSIM", "+QPINC", "^CPIN", "+SPIC",
-    "+CFUN", "^SMMEMFULL", "+QIND", "+CRSM", "+CCID",
+    "+CSMS", "+CSCS", "+CMGL", "+CMGR", "+CSCA", "+CNUM", "+CSIM", "+QPINC", "^CPIN", "+SPIC", "+CFUN",
+    "^SMMEMFULL", "+QIND", "+CRSM", "+CCID",
 ))]  # fmt: skip
 _TEXT = st.builds(
     lambda prefix, rest: prefix + rest,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sms_bridge.config import ConfigError, Problem, Settings, find, load
+from sms_bridge.config.plans import allowed_ussd, balance_plans
 from sms_bridge.config.settings import PowerSwitchSettings, default_data_dir
 
 FULL = """\
@@ -39,6 +40,21 @@ inbound: {reassembly_timeout: 10m, sweep_interval: 30, delete_after_read: false,
 sending: {result_timeout: 180s, prompt_timeout: 10, max_attempts: 2, retry_delay: 1m, stop_grace: 0}
 limits: {max_parts: 10, max_recipients: 5}
 retention: {messages: 24h, raw: 7d, unpublished: 2d}
+ussd: {allow: ["*102*{digits}#"]}
+calls: {hang_up: true}
+balance:
+  - sim: "8936"
+    ussd: "*111#"
+    replies: ["1", "2"]
+    pattern: '(?P<amount>[0-9 .,]+) ?(?P<currency>Ft)'
+    currency: HUF
+    month_first: true
+    every: 12h
+    low: 2.5
+    expires_soon: 14d
+  - modem: stick-1
+    sms: {to: "1755", text: BAL, from: [Telekom, "1756"], per_month: 5}
+    pattern: "(?P<amount>.)"
 logging: {level: debug, json: true, mqtt: false}
 contacts: {anna: "+36301234567", bela: "06 (20) 555-1234"}
 groups: {family: [anna, "@bela", "+36705556677"]}
@@ -92,6 +108,19 @@ def test_all_keys_reach_the_settings(tmp_path: Path) -> None:
     assert (settings.limits.max_parts, settings.limits.max_recipients) == (10, 5)
     retention = settings.retention
     assert (retention.messages, retention.raw, retention.unpublished) == (86_400, 604_800, 172_800)
+    assert settings.ussd.allow == ("*102*{digits}#",)
+    assert settings.calls.hang_up
+    by_code, by_message = settings.balance
+    assert (by_code.sim, by_code.ussd, by_code.replies, by_code.sms) == ("8936", "*111#", ("1", "2"), None)
+    assert (by_code.currency, by_code.month_first, by_code.every) == ("HUF", True, 43_200)
+    assert (by_code.low, by_code.expires_soon) == (2.5, 14 * 86_400)
+    assert by_message.sms is not None
+    assert (by_message.modem, by_message.sms.to, by_message.sms.text) == ("stick-1", "1755", "BAL")
+    assert (by_message.sms.senders, by_message.sms.per_month) == (("Telekom", "1756"), 5)
+    assert allowed_ussd(settings) == ("*102*{digits}#", "*111#")
+    first_plan, second_plan = balance_plans(settings)
+    assert (first_plan.ussd, first_plan.replies, first_plan.sms_to) == ("*111#", ("1", "2"), None)
+    assert (second_plan.sms_to, second_plan.sms_from, second_plan.sms_per_month) == ("1755", ("Telekom", "1756"), 5)
     assert (settings.logging.level, settings.logging.json, settings.logging.mqtt) == ("debug", True, False)
     assert settings.contacts == {"anna": "+36301234567", "bela": "06205551234"}
     assert settings.groups == {"family": ("@anna", "@bela", "+36705556677")}
@@ -139,6 +168,26 @@ def test_what_is_no_pin_is_said_so(tmp_path: Path, pin: str) -> None:
 def test_a_pin_in_quotes_keeps_its_zeros(tmp_path: Path, pin: str) -> None:
     settings = load(write(tmp_path, f"modems:\n  - port: /dev/x\n    pin: {pin}\n"), environ={})
     assert settings.modems[0].pin == "0000"
+
+
+@pytest.mark.parametrize(
+    ("entry", "path", "words"),
+    [
+        ("{pattern: '(?P<amount>.)'}", "balance[0]", "no way to ask"),
+        ("{ussd: '*1#', sms: {to: '1755', text: B}, pattern: '(?P<amount>.)'}", "balance[0]", "two ways to ask"),
+        ("{sms: {to: '1755', text: B}, replies: ['1'], pattern: '(?P<amount>.)'}", "balance[0].replies", "no menu"),
+        ("{ussd: '*1#', pattern: '(?P<sum>.)'}", "balance[0].pattern", "no group for the amount"),
+        ("{ussd: '*1#', pattern: '(?P<amount>.'}", "balance[0].pattern", "no regular expression"),
+        ("{ussd: '*1#'}", "balance[0]", "pattern is missing"),
+        ("{ussd: '21', pattern: '(?P<amount>.)'}", "balance[0].ussd", "must be a code"),
+        ("{ussd: '*1#', sim: 8936, pattern: '(?P<amount>.)'}", "balance[0].sim", "read as a number"),
+        ("{ussd: '*1#', low: '5', pattern: '(?P<amount>.)'}", "balance[0].low", "must be a number"),
+    ],
+)
+def test_a_balance_that_cannot_be_had_is_said(tmp_path: Path, entry: str, path: str, words: str) -> None:
+    problem = only(tmp_path, f"balance:\n  - {entry}\n")
+    assert problem.path.startswith(path)
+    assert words in problem.message
 
 
 def test_secrets_stay_out_of_the_settings_text(tmp_path: Path) -> None:

@@ -12,7 +12,14 @@ import pytest
 import voluptuous as vol
 
 from sms_bridge.config.schema import ROOT, json_schema
-from sms_bridge.config.settings import ModemSettings, MqttSettings, Settings, TlsSettings
+from sms_bridge.config.settings import (
+    BalanceSettings,
+    BalanceSmsSettings,
+    ModemSettings,
+    MqttSettings,
+    Settings,
+    TlsSettings,
+)
 
 TYPES: dict[str, Any] = {
     "object": dict,
@@ -70,6 +77,7 @@ def accepted(value: Any) -> bool:
 WORDS = """
     x h hu HUN LS NO auto 5 311 3.1.1 debug loud stick-1 Stick sms/x sms/# $SYS ::1 192.168.1.1 mqtt://h /dev/x ttyUSB0
     socket://h:1 rfc2217://[::1]:4000 +36301234567 0000 12 45s 10m 24h 30d 1w 2-6 AT+CGSMS=1 x.pem
+    *100# *102*{digits}# 8936 (?P<amount>.)
 """
 VALUES: list[Any] = [
     *(None, True, False, 0, 1, 5, 30, 45, 311, 1883, 9600, 65_536, 10**9, -1, 0.5, 1.5),
@@ -85,10 +93,19 @@ VALUES: list[Any] = [
         [{}],
         [None],
         [{"port": "/dev/x"}],
+        [{"pattern": "(?P<amount>.)", "ussd": "*100#"}],
+        ["*102*{digits}#"],
     ),
     *({}, {"x": 1}, {"anna": "+36301234567"}, {"123": "+36301234567"}, {"family": ["anna", "112"]}),
-    *({"port": "/dev/x"}, {"ca": "x.pem"}),
+    *({"port": "/dev/x"}, {"ca": "x.pem"}, {"topic": "plug/set", "off": "0", "on": "1"}, {"to": "1755", "text": "B"}),
 ]
+# What a group needs besides the key in question.
+NEEDED = {
+    "modems": {"port": "/dev/x"},
+    "balance": {"pattern": "(?P<amount>.)"},
+    "sms": {"to": "1755", "text": "B"},
+    "power_switch": {"topic": "plug/set", "off": "OFF", "on": "ON"},
+}
 
 
 def paths() -> list[tuple[str, ...]]:
@@ -107,10 +124,13 @@ def paths() -> list[tuple[str, ...]]:
 
 
 def wrap(path: tuple[str, ...], value: Any) -> Any:
-    for key in reversed(path):
-        if key == "power_switch" and isinstance(value, dict):
-            value = {"topic": "plug/set", "off": "OFF", "on": "ON", **value}
-        value = [{"port": "/dev/x", **value}] if key == "[]" else {key: value}
+    for index in reversed(range(len(path))):
+        if path[index] == "[]":
+            value = [{**NEEDED[path[index - 1]], **value}]
+        elif path[index] in NEEDED and index < len(path) - 1 and isinstance(value, dict):
+            value = {path[index]: {**NEEDED[path[index]], **value}}
+        else:
+            value = {path[index]: value}
     return value
 
 
@@ -154,7 +174,8 @@ def test_schema_and_settings_have_the_same_keys() -> None:
     properties = json_schema()["properties"]
     settings = {field.name for field in dataclasses.fields(Settings)} - {"source"}
     assert settings == properties.keys()
-    for name in ("inbound", "sending", "limits", "retention", "logging", "recovery", "virtual_modems"):
+    groups = ("inbound", "sending", "limits", "retention", "logging", "recovery", "virtual_modems", "ussd", "calls")
+    for name in groups:
         group = {field.name for field in dataclasses.fields(getattr(Settings(), name))}
         assert group == properties[name]["properties"].keys(), name
     mqtt = {field.name for field in dataclasses.fields(MqttSettings)} - {"local"} | {"password_file"}
@@ -163,3 +184,7 @@ def test_schema_and_settings_have_the_same_keys() -> None:
     assert tls == properties["mqtt"]["properties"]["tls"]["properties"].keys()
     modem = {field.name for field in dataclasses.fields(ModemSettings)}
     assert modem == properties["modems"]["items"]["properties"].keys()
+    balance = {field.name for field in dataclasses.fields(BalanceSettings)}
+    assert balance == properties["balance"]["items"]["properties"].keys()
+    sms = {field.name for field in dataclasses.fields(BalanceSmsSettings)} - {"senders"} | {"from"}
+    assert sms == properties["balance"]["items"]["properties"]["sms"]["properties"].keys()
