@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hardware.errors import HardwareError
-from hardware.modem import CALL_EVENTS, Modem, ModemConfig, Outlets, RecoveryTools
+from hardware.modem import CALL_EVENTS, Modem, ModemConfig
 from hardware.types import ModemStatus, SendResult
 from hardware.usb import ports as usb
 from sms_bridge.config import Settings
@@ -41,8 +41,8 @@ from sms_bridge.mqtt.handlers import make_handlers
 from sms_bridge.mqtt.requests import Handler, RequestError
 from sms_bridge.mqtt.settings import MqttSettings, TlsSettings
 from sms_bridge.observe.systemd import Notifier
+from sms_bridge.routes.mending import Mending
 from sms_bridge.routes.modem import ModemRoute
-from sms_bridge.routes.switches import PowerSwitches
 from sms_bridge.routes.ussd import UssdDesk
 from sms_bridge.store.journal import Journal
 from sms_bridge.store.pins import PinFile
@@ -82,8 +82,7 @@ class Bridge:
         self._clock = SystemClock()
         # One for all modems: its lock is what keeps two of them from writing over each other's attempts.
         self._pins = PinFile(settings.data_dir / "pins")
-        self._outlets = Outlets()
-        self._switches = PowerSwitches(self._power_switch, self._publish_order, settings.data_dir / "switched-off")
+        self._mending = Mending(settings.data_dir, settings.power_switch_of, self._publish_order)
         self._modems: dict[str, Modem] = {}
         self._routes: list[ModemRoute] = []
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -162,7 +161,7 @@ class Bridge:
             self._mqtt.attach_log(logging.getLogger(), logging.WARNING)
         self._publish_all()
         self._own(self._tick(), "tick")
-        self._own(self._switches.restore(), "power-switches")
+        self._own(self._mending.restore_power(), "power-switches")
         self._own(self._balances.run(), "balances")
         self._systemd.ready()
         # What was imported and built so far stays: no collection need look at it again.
@@ -241,6 +240,7 @@ class Bridge:
     async def _choose_modems(self, stack: AsyncExitStack) -> list[ModemConfig]:
         """The configured ones; else what is plugged in; else two virtual ones."""
         settings = self._settings
+        await self._mending.restore_usb()
         if settings.modems:
             return [_modem_config(settings, modem) for modem in settings.modems if modem.enabled]
         found = usb.modems(await asyncio.get_running_loop().run_in_executor(None, usb.scan))
@@ -270,24 +270,10 @@ class Bridge:
             listener=self,
             pins=self._pins,
             late=self._late_result,
-            tools=self._recovery_tools(config.name),
+            tools=self._mending.tools(config.name),
         )
         self._modems[config.name] = modem
         self._routes.append(ModemRoute(modem, self._dispatcher))
-
-    def _recovery_tools(self, name: str) -> RecoveryTools:
-        switch = self._power_switch(name)
-        if switch is None:
-            return RecoveryTools(outlets=self._outlets)
-        return RecoveryTools(
-            switch=self._switches, outlet=switch.topic, off_time=switch.off_time, outlets=self._outlets
-        )
-
-    def _power_switch(self, name: str) -> configured.PowerSwitchSettings | None:
-        """Its own, else that of all modems."""
-        settings = next((modem for modem in self._settings.modems if modem.name == name), None)
-        own = settings.recovery if settings is not None else None
-        return (own or self._settings.recovery).power_switch
 
     async def _publish_order(self, topic: str, payload: str) -> bool:
         mqtt = getattr(self, "_mqtt", None)

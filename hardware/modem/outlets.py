@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -31,12 +30,13 @@ class StepResult(Protocol):
 
     @property
     def sentence(self) -> str: ...
-    @property
-    def fix(self) -> str: ...
 
 
 class PowerTools(Protocol):
-    """What can be done to a USB plug such as `1-1.3`; nothing raises, all of it has its own deadlines."""
+    """What can be done to a USB plug such as `1-1.3`: `hardware.usb.power`. Nothing raises, all of it has deadlines.
+
+    It knows by itself which plugs must keep their current: `Outlets.busy` tells it.
+    """
 
     async def reset(self, path: str) -> StepResult:
         """USBDEVFS_RESET."""
@@ -44,8 +44,8 @@ class PowerTools(Protocol):
     async def reauthorise(self, path: str) -> StepResult:
         """`authorized` to 0 and back to 1."""
 
-    async def cycle(self, path: str, busy: Callable[[], Collection[str]]) -> StepResult:
-        """The current of its hub port off and on; never while one of the plugs in `busy` would lose it too."""
+    async def cycle(self, path: str) -> StepResult:
+        """The current of its hub port off and on; never where a modem that works would lose it too."""
 
 
 class PowerSwitch(Protocol):
@@ -61,7 +61,6 @@ class Said:
 
     outcome: str
     sentence: str
-    fix: str = ""
 
 
 class Neighbour(Protocol):
@@ -99,12 +98,12 @@ class Outlets:
                 return Said("refused", f"{other} on the same hub is sending")
         return None
 
-    def busy(self, name: str) -> frozenset[str]:
-        """The plugs of the other modems that work: they must not lose their current."""
+    def busy(self) -> frozenset[str]:
+        """The plugs of the modems that work: they must not lose their current."""
         return frozenset(
             modem.usb_path
-            for other, (modem, _) in self._modems.items()
-            if other != name and modem.usb_path is not None and (modem.sending or modem.can_send)
+            for modem, _ in self._modems.values()
+            if modem.usb_path is not None and (modem.sending or modem.can_send)
         )
 
     def switch_refusal(self, name: str, now: float) -> Said | None:

@@ -312,7 +312,7 @@ class Recovery:
                 self._missed = self._missed if self._restarting else reason
                 self._restarting, self._expected_until = True, _now() + timeouts.POWER_SETTLE
             said = await self._carry_out(step)
-        sentence = f"{said.sentence}; {said.fix}" if said.fix else said.sentence
+        sentence = said.sentence
         if said.outcome != "done":
             self._restarting = restarting
         if said.outcome in _NOT_POSSIBLE:
@@ -370,7 +370,7 @@ class Recovery:
             case Step.AUTHORIZE if usb is not None:
                 return await self._with_tool(usb.reauthorise(path))
             case Step.HUB_POWER if usb is not None:
-                said = await self._with_tool(usb.cycle(path, lambda: outlets.busy(self._name)))
+                said = await self._with_tool(usb.cycle(path))
                 if said.outcome not in _NOT_POSSIBLE:
                     outlets.switched(self._name, step, path, _now())
                 return said

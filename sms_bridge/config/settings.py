@@ -182,6 +182,11 @@ class Settings:
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))  # -> @aliases, numbers
     source: Path | None = None  # the file this came from
 
+    def power_switch_of(self, modem: str) -> PowerSwitchSettings | None:
+        """The plug that feeds the modem of that name: its own, else that of all."""
+        own = next((entry.recovery for entry in self.modems if entry.name == modem), None)
+        return (own or self.recovery).power_switch
+
 
 def default_data_dir(environ: Mapping[str, str] = os.environ) -> Path:
     """Where the journal lives if nothing names a place: the service's own folder, else the user's state folder."""

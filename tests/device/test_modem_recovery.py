@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -45,9 +45,9 @@ class Bench:
     async def reauthorise(self, path: str) -> Said:
         return await self._step("reauthorise", path)
 
-    async def cycle(self, path: str, busy: Callable[[], Collection[str]]) -> Said:
+    async def cycle(self, path: str) -> Said:
         if not self.switches:
-            return Said("not_supported", "the hub cannot switch the current of 1-1.3", "use another hub")
+            return Said("not_supported", "the hub cannot switch the current of 1-1.3; use another hub")
         return await self._step("cycle", path)
 
     async def power(self, modem: str, on: bool) -> bool:

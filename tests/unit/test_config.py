@@ -146,6 +146,10 @@ modems:
     assert second.power_switch == PowerSwitchSettings("smsplug/set", "0", "1", 60.0)
     assert third is not None
     assert third.power_switch is None
+    topics = [
+        getattr(settings.power_switch_of(name), "topic", None) for name in ("modem-1", "modem-2", "modem-3", "new")
+    ]
+    assert topics == ["zigbee2mqtt/Plug 1/set", "smsplug/set", None, "zigbee2mqtt/Plug 1/set"]
 
 
 @pytest.mark.parametrize(

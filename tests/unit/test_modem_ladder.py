@@ -277,7 +277,7 @@ def test_who_works_does_not_lose_its_current() -> None:
     outlets.join("stick-3", Modem("1-1.3", sending=True), None)
     outlets.join("stick-4", Modem("1-1.4"), None)
     outlets.join("stick-5", Modem(None, can_send=True), None)
-    assert outlets.busy("stick-1") == {"1-1.2", "1-1.3"}
+    assert outlets.busy() == {"1-1.1", "1-1.2", "1-1.3"}
 
 
 def test_a_hub_is_switched_once_in_a_quarter_of_an_hour_whoever_asks() -> None:
