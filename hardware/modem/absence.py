@@ -11,6 +11,8 @@ from hardware.types import Registration
 
 __all__ = ["Absence", "Due"]
 
+_REGISTERED = frozenset({Registration.HOME, Registration.ROAMING, Registration.SMS_ONLY})
+
 REFUSED = (
     "the network refuses this SIM; is it active and paid for, does its contract allow this country,"
     " is the modem's IMEI barred?"
@@ -42,6 +44,9 @@ class Absence:
 
     def look(self, registration: Registration, now: float, served_until: float | None, wall: datetime) -> Due:
         """To be asked every few seconds while there is no network; `served_until`: when it last could send."""
+        if registration in _REGISTERED:
+            self._refused_since = None
+            return Due.NOTHING
         if self._since is None or (served_until is not None and served_until > self._since):
             before, self._since = self._since, now if served_until is None else served_until
             self._shown_since = f"{wall:%Y-%m-%d %H:%M}"

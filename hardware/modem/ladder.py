@@ -137,6 +137,12 @@ class Ladder:
         self._rests = 0
         self._begin_at(self._height)
 
+    def begin_anew(self) -> None:
+        """Whatever was tried was tried on something else: a person had it in hand. Distances and caps stand."""
+        self._height = self._rests = 0
+        self._settled_at = 0.0
+        self._begin_at(0)
+
     def may(self, step: Step, now: float) -> bool:
         """Whether `step` could be done at `now` and this height, whatever is advised."""
         state = self._states[step]

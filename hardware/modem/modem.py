@@ -108,9 +108,9 @@ class Modem:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             await self._idle.wait()  # a send cut off by the closed port has its result by now
+        await self._recovery.close()
         if self.status.state is not ModemState.OFFLINE:
             self._leave("stopped", wanted=True)
-        await self._recovery.close()
         self._guard.failed(ModemError("the bridge stops"))
         self._tools.outlets.leave(self.config.name)
         self._life.close()
@@ -185,6 +185,8 @@ class Modem:
         `step`, `result` and `sentence` of what was done; the modem's state tells whether it helped. A send under way
         may end first. Raises ModemError with the reason why it was not done.
         """
+        if self._stopping or self.status.started_at is None:
+            raise ModemError("the modem is stopped")
         if step == "resync":
             self._connected().set_up_again("a person asked for it")
             return {"step": step, "result": "done", "sentence": "it is set up once more"}
@@ -209,7 +211,7 @@ class Modem:
 
         Raises ModemError, SimBlocked or AtArgumentError with the reason why it is still locked.
         """
-        if self._task is None:
+        if self._stopping or self.status.started_at is None:
             raise ModemError("the modem is stopped")
         if self._life.can_send or self._life.state is ModemState.REGISTERING:
             raise ModemError("the SIM asks for nothing: it is ready")
@@ -252,6 +254,7 @@ class Modem:
                     self._backoff.reset()
                     delay = due
             if await self._node.wait(self._wake, delay, before):
+                self._recovery.replugged()
                 self._backoff.reset()
                 await asyncio.sleep(timeouts.PATH_SETTLE)
             elif not self._node.exists and self._life.state is not ModemState.OFFLINE:
@@ -335,7 +338,7 @@ class Modem:
     async def _apart(self) -> None:
         """No port is open, and none is opened before the step is done."""
         while not self._unconnected.is_set():
-            if self._session is not None:
+            if self._session is not None and not self._in_flight:
                 self._session.give_up(Wanted("a person asked for a restart"))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeouts.RESTART_PAUSE):

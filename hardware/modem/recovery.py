@@ -31,6 +31,7 @@ T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 
 MOST_RESTARTS = 3  # within RESTARTS_WINDOW, that nobody asked for
+MOST_LOSSES = 5  # of its port; a person with a stick in hand makes some, too
 
 
 class Trouble(StrEnum):
@@ -96,6 +97,12 @@ NO_POWER = (
 )
 
 
+LOOSE = (
+    "the modem left and came back {count} times within {minutes:g} minutes: its plug or cable is loose, or its power"
+    " supply too weak; another port, a shorter cable, a powered hub"
+)
+
+
 class Wanted(ModemError):
     """The connection ended because a person wants a step done."""
 
@@ -136,9 +143,9 @@ class Recovery:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._return: asyncio.TimerHandle | None = None  # until when the modem has to be back
         self._expected_until = 0.0  # a restart that is ours
+        self._booting_until = 0.0  # it was plugged in
         self._restarting = False  # it was told to restart, and has not been set up since
-        self._boots: deque[float] = deque(maxlen=20)
-        self._told_of_power = False
+        self._boots, self._losses = _Repeats(MOST_RESTARTS, NO_POWER), _Repeats(MOST_LOSSES, LOOSE)
         self._told_of_end = False
         self._watch: asyncio.TimerHandle | None = None
 
@@ -174,24 +181,23 @@ class Recovery:
             self._watch = asyncio.get_running_loop().call_later(timeouts.STABLE_SERVICE, self._stood)
 
     def restarted(self) -> None:
-        """The modem began anew, or left and came back, and nobody had told it to."""
-        now = _now()
-        if now < self._expected_until or (self._boots and now - self._boots[-1] < timeouts.RESTART_BURST):
-            return
-        self._boots.append(now)
-        sentence = self.power_sentence()
-        if sentence is None:
-            self._told_of_power = False
-        elif not self._told_of_power:
-            self._told_of_power = True
-            self.tell(None, "power", sentence, _PERSON[Trouble.RESTARTS])
+        """The modem began anew, and nobody had told it to."""
+        if _now() >= self._booting_until:
+            self._repeated(self._boots)
 
     def power_sentence(self) -> str | None:
         """What its restarts say of its power; None: nothing."""
-        recent = [at for at in self._boots if _now() - at < timeouts.RESTARTS_WINDOW]
-        if len(recent) < MOST_RESTARTS:
-            return None
-        return NO_POWER.format(count=len(recent), minutes=timeouts.RESTARTS_WINDOW / 60)
+        return self._boots.sentence(_now())
+
+    def loose_sentence(self) -> str | None:
+        """What it says of its plug that it leaves again and again; None: nothing."""
+        return self._losses.sentence(_now())
+
+    def replugged(self) -> None:
+        """It is there anew, and was not told to restart: a person had it in hand."""
+        self._booting_until = _now() + timeouts.RESTART_SETTLE
+        if not self._restarting:
+            self.ladder.begin_anew()
 
     # What the supervisor has done.
 
@@ -247,21 +253,29 @@ class Recovery:
         async with self._lock:
             self._look()
             if served and isinstance(error, PortLost):
-                self.restarted()
+                self._repeated(self._losses)
             trouble = _trouble_of(error)
             if trouble is None:
                 return None
-            reason = f"{error}; {error.hint}" if error.hint and trouble is Trouble.SIM else str(error)
-            self._reason = reason
-            if trouble is Trouble.NO_NETWORK:
-                await self._do(self.absence.ladder, Step.CFUN, reason)
-                return timeouts.RESTART_PAUSE
-            power = self.power_sentence()
-            if power is not None and trouble in (Trouble.SILENT, Trouble.STUBBORN):
-                trouble, reason = Trouble.RESTARTS, power  # it answers badly because it restarts
-            ladder = self._sim_ladder if trouble is Trouble.SIM else self.ladder
-            ladder.failed(served)
-            return await self._safely(self._climb(ladder, trouble, reason))
+            return await self._safely(self._mend(trouble, error, served))
+
+    async def _mend(self, trouble: Trouble, error: HardwareError, served: float) -> float | None:
+        reason = f"{error}; {error.hint}" if error.hint and trouble is Trouble.SIM else str(error)
+        self._reason = reason
+        if trouble is Trouble.NO_NETWORK:
+            await self._do(self.absence.ladder, Step.CFUN, reason)
+            return timeouts.RESTART_PAUSE
+        power = self.power_sentence()
+        if power is not None and trouble in (Trouble.SILENT, Trouble.STUBBORN):
+            trouble, reason = Trouble.RESTARTS, power  # it answers badly because it restarts
+        ladder = self._sim_ladder if trouble is Trouble.SIM else self.ladder
+        ladder.failed(served)
+        return await self._climb(ladder, trouble, reason)
+
+    def _repeated(self, what: _Repeats) -> None:
+        now = _now()
+        if now >= self._expected_until and what.note(now):
+            self.tell(None, "power", what.sentence(now) or "", _PERSON[Trouble.RESTARTS])
 
     async def _still_missing(self) -> None:
         async with self._lock:
@@ -321,6 +335,7 @@ class Recovery:
         result = Result.DONE if said.outcome == "done" else Result.FAILED
         self._note(ladder, step, result, sentence, reason)
         if step in _RESTARTING and result is Result.DONE:
+            self._expected_until = _now() + timeouts.POWER_SETTLE
             self._expect_back(timeouts.POWER_SETTLE if step in _POWER else timeouts.RESTART_SETTLE)
             if self._life.state is ModemState.OFFLINE:
                 self._say(self.gone(reason))
@@ -486,6 +501,30 @@ class Recovery:
     @property
     def _extra(self) -> dict[str, str]:
         return {"modem": self._name}
+
+
+class _Repeats:
+    """How often something has happened lately; what comes in one burst is one. Pure."""
+
+    def __init__(self, most: int, sentence: str) -> None:
+        self._most = most
+        self._sentence = sentence
+        self._at: deque[float] = deque(maxlen=20)
+
+    def note(self, now: float) -> bool:
+        """It happened; True: with this one it is too often."""
+        if self._at and now - self._at[-1] < timeouts.RESTART_BURST:
+            return False
+        before = self.sentence(now)
+        self._at.append(now)
+        return before is None and self.sentence(now) is not None
+
+    def sentence(self, now: float) -> str | None:
+        """What that means; None: it was not too often."""
+        count = sum(now - at < timeouts.RESTARTS_WINDOW for at in self._at)
+        return (
+            self._sentence.format(count=count, minutes=timeouts.RESTARTS_WINDOW / 60) if count >= self._most else None
+        )
 
 
 def _trouble_of(error: HardwareError) -> Trouble | None:

@@ -12,7 +12,7 @@ from typing import NoReturn
 from hardware.at import commands, parsers, urc
 from hardware.at.channel import AtChannel, WritePacing
 from hardware.at.types import Response, Urc
-from hardware.errors import HardwareError, ModemError, PortLost
+from hardware.errors import AtTimeout, HardwareError, ModemError, PortLost
 from hardware.modem import timeouts
 from hardware.modem.absence import REFUSED, Due
 from hardware.modem.calls import Calls
@@ -134,7 +134,12 @@ class Session:
             self._life.event("modem_interview", status="started")
         for _ in range(MOST_SETUPS):
             self._restart = None
-            await self._set_up()
+            try:
+                await self._set_up()
+            except AtTimeout:
+                if not self._restart or self.channel.is_closed:
+                    raise
+                continue  # it restarted instead of answering
             if self._restart is None:
                 self._life.event("modem_interview", status="successful")
                 self._recovery.set_up()
@@ -259,6 +264,7 @@ class Session:
         self._inbox.begin(self._abilities.storages)
         life.warn("cnmi", None if self._abilities.cnmi else POLLING_ONLY)
         life.fault("power", self._recovery.power_sentence())
+        life.warn("plug", self._recovery.loose_sentence())
         life.ok()
         life.move(ModemState.REGISTERING, "set up; waiting for the network")
         await self._cells.ask()
@@ -372,6 +378,7 @@ class Session:
         """Signal, registration and settings; the first question is the watchdog's: three silences end the channel."""
         now = self._polled_at = asyncio.get_running_loop().time()
         self._life.fault("power", self._recovery.power_sentence())
+        self._life.warn("plug", self._recovery.loose_sentence())
         await self._measure()
         await self._cells.ask()
         if now - self._cnmi_checked_at > timeouts.CNMI_CHECK:

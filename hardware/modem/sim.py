@@ -21,6 +21,7 @@ __all__ = ["PinGuard", "SimBlocked", "Unlocked", "read_iccid"]
 _LOG = logging.getLogger(__name__)
 
 LEAST_ATTEMPTS = 2  # the last one is for a person
+PIN_ATTEMPTS, PUK_ATTEMPTS = 3, 10  # of a SIM that has counted no wrong one (TS 51.011 9.3)
 
 _READY = "READY"
 _PIN, _PUK = "SIM PIN", "SIM PUK"
@@ -158,8 +159,9 @@ class PinGuard:
                 f"the SIM has {_attempts_left(attempts)} left, which is kept for a person",
                 hint='unlock it in a telephone, or send the request sim/unlock with "force": true',
             )
-        await self._permit(pin_marks(*sim.identity, pin), "PIN", force)
-        await self._enter(sim, commands.enter_pin(pin), pin_marks(*sim.identity, pin), attempts, "PIN")
+        marks = pin_marks(*sim.identity, pin)
+        await self._permit(marks, "PIN", force and attempts is not None and attempts >= PIN_ATTEMPTS)
+        await self._enter(sim, commands.enter_pin(pin), marks, attempts, "PIN")
 
     async def _unblock(self, sim: _Sim, request: _Request | None) -> None:
         """A PUK and a new PIN, because a person asked for it."""
@@ -171,7 +173,7 @@ class PinGuard:
         if left is not None and left < (1 if request.force else LEAST_ATTEMPTS):
             raise SimBlocked(f"{told}; when that is used up the SIM is dead", hint='"force": true uses it all the same')
         marks = pin_marks(*sim.identity, f"puk {request.puk}")
-        await self._permit(marks, "PUK", request.force)
+        await self._permit(marks, "PUK", request.force and left is not None and left >= PUK_ATTEMPTS)
         await self._enter(sim, commands.enter_puk(request.puk, request.pin), marks, left, "PUK")
         await self._accepted(pin_marks(*sim.identity, request.pin), sim.status.name)  # whatever it was before
 
@@ -182,7 +184,10 @@ class PinGuard:
         return self._pin
 
     async def _permit(self, marks: Marks, what: str, force: bool) -> None:
-        """Raises SimBlocked if this one was tried on this SIM before."""
+        """Raises SimBlocked if this one was tried on this SIM before.
+
+        `force`: a person wants it, and the SIM has counted no wrong one, so that attempt cannot have been one.
+        """
         try:
             tried = any([await self._ledger.tried(key) for key in marks.asked])
             refused = any([await self._ledger.tried(_refused(key)) for key in marks.asked])
@@ -193,7 +198,7 @@ class PinGuard:
         if tried and not force:
             raise SimBlocked(
                 _UNKNOWN_END.replace("PIN", what),
-                hint='unlock it in a telephone, or send the request sim/unlock with "force": true',
+                hint='unlock it in a telephone; while all attempts are left, sim/unlock with "force": true does, too',
             )
 
     async def _enter(self, sim: _Sim, command: Command, marks: Marks, before: int | None, what: str) -> None:

@@ -423,6 +423,22 @@ async def test_a_modem_that_restarts_again_and_again_has_a_power_problem(
         assert (await it.send())[0].outcome is SendOutcome.SENT, "between two restarts it works"
 
 
+async def test_a_plug_that_is_loose_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeouts, "RESTART_BURST", 0.01)
+    async with rig(tmp_path, "sim800l") as it:
+        for _ in range(5):
+            await it.ready()
+            assert it.modem.status.health is Health.PASS
+            it.emulator.fault(0, "unplug")
+            await it.state(ModemState.OFFLINE)
+            it.emulator.fault(0, "plug")
+            it.phone.sim_ready = it.phone.network_ready = True
+        await it.ready()
+        assert (it.modem.status.state, it.modem.status.health) == (ModemState.READY, Health.WARN)
+        assert "left and came back 5 times within 10 minutes" in (it.modem.status.health_reason or "")
+        assert [one["result"] for one in told(it)].count("power") == 1
+
+
 async def test_a_modem_that_does_nothing_but_restart_is_said_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

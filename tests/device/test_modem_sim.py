@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hardware.errors import AtArgumentError, HardwareError, ModemError
-from hardware.modem import MemoryPinLedger, Unlocked, timeouts
+from hardware.modem import MemoryPinLedger, Unlocked, pin_key, timeouts
 from hardware.types import Health, ModemState
 from tests.support.modem_rig import Rig, rig
 
@@ -298,6 +298,18 @@ async def test_a_pin_that_may_have_been_tried_is_a_persons(tmp_path: Path) -> No
             await it.modem.unlock("1234")
         assert await it.modem.unlock("1234", force=True) == Unlocked("ready", 3, 10)
         await it.ready()
+
+
+async def test_a_pin_that_may_have_been_wrong_is_not_forced_either(tmp_path: Path) -> None:
+    ledger = MemoryPinLedger()
+    async with rig(tmp_path, start=False, pin="4711", pins=ledger) as it:
+        await ledger.record(pin_key(it.phone.iccid, "4711"))  # and then the power went
+        it.emulator.fault(0, "pin_required", pin="1234", attempts=2)
+        await it.modem.start()
+        await it.state(ModemState.BLOCKED)
+        with pytest.raises(HardwareError, match="how that ended is not known"):
+            await it.modem.unlock("4711", force=True)
+        assert it.phone.counters.pins == 0
 
 
 # A person gives a PIN

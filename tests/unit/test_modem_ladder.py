@@ -115,6 +115,17 @@ def test_a_step_that_others_are_in_the_way_of_is_asked_again_and_not_for_ever() 
     assert [(one.result, one.sentence) for one in ladder.tried] == [(Result.SKIPPED, "stick-2 is sending")]
 
 
+def test_a_modem_that_a_person_had_in_hand_gets_all_steps_once_more_but_not_sooner() -> None:
+    ladder = Ladder([Rung(Step.CFUN, settle=60.0), Rung(Step.HUB_POWER, cooldown=900.0, settle=90.0)])
+    assert climb(ladder, 0.0) == [Step.CFUN, Step.HUB_POWER]
+    assert ladder.given_up
+    ladder.begin_anew()
+    assert ladder.tried == []
+    assert ladder.advise(200.0).step is Step.CFUN
+    ladder.note(Step.CFUN, Result.FAILED, "", 200.0)
+    assert ladder.advise(200.0).seconds == pytest.approx(760.0), "the hub was switched at 60 s"
+
+
 def test_what_a_person_had_done_counts() -> None:
     ladder = Ladder()
     ladder.note(Step.HUB_POWER, Result.DONE, "", 0.0)
@@ -231,6 +242,7 @@ def test_a_sim_that_the_network_refuses_is_a_persons_and_no_radio_helps() -> Non
         assert look(absence, registration, float(now)) is Due.NOTHING
     assert look(absence, Registration.DENIED, LOST) is Due.REFUSED
     assert look(absence, Registration.SEARCHING, LOST + 30) is Due.REFUSED
+    assert look(absence, Registration.HOME, LOST + 32) is Due.NOTHING, "it is in"
     assert look(absence, Registration.SEARCHING, LOST + 100) is Due.RADIO, "refused no more, and still without one"
 
 
