@@ -135,6 +135,36 @@ class StorageStatus:
     total: int | None = None
 
 
+class Blame(StrEnum):
+    """What self-tests have shown of a modem."""
+
+    SENDS = "sends"  # what it sends does not arrive
+    RECEIVES = "receives"  # what is sent to it does not arrive
+    EITHER = "either"  # one or the other, or both
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a modem cannot know of itself; None: nobody knows."""
+
+    undervoltage: bool | None = None  # of the computer
+    unreported: bool | None = None  # what its SIM sends never gets a report, and what others send does (domain B4)
+    self_test: Blame | None = None  # None: nothing against it
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that stands against a modem: the check's name, how bad it is, a sentence and what helps.
+
+    `PASS`: for information only.
+    """
+
+    check: str
+    health: Health
+    text: str
+    fix: str
+
+
 @dataclass(slots=True)
 class ModemStatus:
     """All that is known of one modem; the payload of `sms/modem/<name>` is made from it."""
@@ -167,6 +197,7 @@ class ModemStatus:
     started_at: datetime | None = None
     last_ok: datetime | None = None
     capabilities: dict[str, object] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()  # the worst first
 
 
 class ModemListener(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import logging
 import os
@@ -13,27 +14,30 @@ import sys
 from collections.abc import Awaitable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
 from hardware.errors import HardwareError
 from hardware.modem import CALL_EVENTS, Modem, ModemConfig
-from hardware.types import ModemStatus, SendResult
+from hardware.types import ModemState, ModemStatus, SendResult
 from hardware.usb import ports as usb
 from sms_bridge.config import Settings
 from sms_bridge.config import settings as configured
 from sms_bridge.config.plans import allowed_ussd, balance_plans
 from sms_bridge.core.balances import Balances
-from sms_bridge.core.clock import SystemClock
+from sms_bridge.core.clock import SystemClock, from_ms
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.errors import CoreError, StoreError
 from sms_bridge.core.events import event_json
 from sms_bridge.core.model import ClaimantView
+from sms_bridge.core.queues import Queues
 from sms_bridge.core.quota import Limits
+from sms_bridge.core.selftest import SelfTests
 from sms_bridge.core.service import Service
 from sms_bridge.core.settings import DAY, CoreSettings
+from sms_bridge.core.testbook import Member
 from sms_bridge.mqtt.broker import ManagedBroker, probe
 from sms_bridge.mqtt.errors import LinkError
 from sms_bridge.mqtt.front import Mqtt
@@ -47,6 +51,7 @@ from sms_bridge.routes.ussd import UssdDesk
 from sms_bridge.store.journal import Journal
 from sms_bridge.store.pins import PinFile
 from sms_bridge.virtual import VirtualModems, VirtualModemsError
+from sms_bridge.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -90,10 +95,13 @@ class Bridge:
         self._code = 0
         self._systemd = Notifier()
         self._shown_modems: tuple[object, ...] = ()
+        self._shown_queues: dict[str, int] = {}
         self._started_at = datetime.now(UTC)
+        self._started = self._clock.monotonic()
         self._journal: Journal
         self._dispatcher: Dispatcher
         self._service: Service
+        self._tests: SelfTests
         self._balances: Balances
         self._ussd = UssdDesk(self._modems.__getitem__, lambda *heard: self._balances.heard(*heard))
         self._mqtt: Mqtt
@@ -131,7 +139,7 @@ class Bridge:
         broker = asyncio.create_task(self._broker(stack))
         chosen = asyncio.create_task(self._choose_modems(stack))
         try:
-            self._journal = await Journal.open(settings.data_dir)
+            self._journal = await Journal.open(settings.data_dir, clock=self._clock)
             stack.push_async_callback(self._journal.close)
             await self._build(stack)
             for config in await chosen:
@@ -151,7 +159,7 @@ class Bridge:
             journal=self._journal,
             data=settings.data_dir,
             handlers=self._handlers(),
-            queue_of=lambda _name: self._dispatcher.in_memory,
+            queue_of=self._queue_of,
             balance_of=self._balances.of,
             on_problem=self._problem,
         )
@@ -164,6 +172,7 @@ class Bridge:
         self._own(self._mending.restore_power(), "power-switches")
         self._own(self._balances.run(), "balances")
         self._systemd.ready()
+        self._own(self._watch().run(), "watch")
         # What was imported and built so far stays: no collection need look at it again.
         gc.freeze()
         if self._journal.opened.check_pending:
@@ -172,7 +181,15 @@ class Bridge:
     async def _build(self, stack: AsyncExitStack) -> None:
         core = _core_settings(self._settings)
         self._dispatcher = Dispatcher(self._journal, core, self._clock, self._limits_of)
+        self._queues = Queues(self._journal, self._dispatcher)
         stack.push_async_callback(self._dispatcher.stop)
+        self._tests = SelfTests(
+            self._journal,
+            lambda batch: self._service.submit(batch),
+            self._settings.self_test,
+            self._clock,
+            members=self._members,
+        )
         self._service = Service(
             self._journal,
             self._dispatcher,
@@ -180,10 +197,13 @@ class Bridge:
             self._clock,
             knows_modem=self._modems.__contains__,
             own_number=self._own_number,
+            clock_changed=self._clock_changed,
+            recognise=self._tests.recognise,
         )
         while True:
             try:
                 await self._service.start()
+                await self._tests.start()
                 break
             except StoreError as error:
                 log.error("the journal cannot be written: %s %s", error, error.hint)
@@ -310,11 +330,16 @@ class Bridge:
     def health(self) -> dict[str, Any]:
         """The payload of `sms/bridge/health`."""
         states = [modem.status.state for modem in self._modems.values()]
-        working = sum(modem.can_send for modem in self._modems.values())
+        # Not `can_send`: a network that is gone for some seconds is no matter for an alarm.
+        working = sum(state in (ModemState.READY, ModemState.DEGRADED) for state in states)
         verdict = "pass" if working == len(states) and states else "warn" if working else "fail"
+        warnings = self._warnings()
+        if warnings and verdict == "pass":
+            verdict = "warn"
         return {
             "status": verdict,
-            "queue": self._dispatcher.in_memory,
+            "warnings": warnings,
+            "queue": self._queues.total,
             "sending": self._dispatcher.sending,
             "modems": {"total": len(states), "ready": working},
             "sent": sum(modem.status.sent for modem in self._modems.values()),
@@ -322,8 +347,9 @@ class Bridge:
             "failures": sum(modem.status.failures for modem in self._modems.values()),
             "mqtt": {"connected": self._mqtt.link.connected, "connects": self._mqtt.link.connects},
             "journal": {"commits": self._journal.commits},
+            "self_test": self._tests.summary(),
             "process": {
-                "uptime_sec": int((datetime.now(UTC) - self._started_at).total_seconds()),
+                "uptime_sec": int(self._clock.monotonic() - self._started),
                 "rss_mb": _rss_mb(),
                 "pid": os.getpid(),
             },
@@ -361,6 +387,7 @@ class Bridge:
             ussd=self._ussd,
             health=health,
             restart=restart,
+            self_test=self._tests.begin,
         )
         return {**handlers, "backup": backup}
 
@@ -375,8 +402,7 @@ class Bridge:
     def _publish_modems(self, *, only_if_changed: bool = False) -> None:
         all_of_them = [modem.status for modem in self._modems.values()]
         shown = tuple(
-            (status.name, status.state, status.model, status.iccid, status.port, len(status.capabilities))
-            for status in all_of_them
+            (s.name, s.state, s.model, s.iccid, s.port, len(s.capabilities), *s.findings) for s in all_of_them
         )
         if only_if_changed and shown == self._shown_modems:
             return  # most changes are counters, and this list is long
@@ -393,6 +419,7 @@ class Bridge:
                     "port": status.port,
                     "capabilities": status.capabilities,
                     "quota": self._quota(status),
+                    "findings": [dataclasses.asdict(found) for found in status.findings],
                 }
                 for status in all_of_them
             ]
@@ -426,6 +453,7 @@ class Bridge:
             await asyncio.sleep(TICK)
             try:
                 await self._service.tick()
+                await self._look_at_queues()
             except StoreError as error:
                 log.error("what has fallen due waits: %s %s", error, error.hint)
             except Exception:  # schedules and deadlines must outlive a mistake of ours
@@ -453,6 +481,35 @@ class Bridge:
         found = next((one.quota for one in self._settings.modems if one.name == modem.name), None)
         return found if found is not None else self._settings.quota
 
+    def _warnings(self) -> list[str]:
+        """What a person should know of a bridge that works."""
+        if self._service.clock_is_set:
+            return []
+        now = from_ms(self._clock.now())
+        return [f"the clock of this computer is not set, it says {now:%Y-%m-%d %H:%M} UTC: check its network time"]
+
+    def _clock_changed(self, by: int) -> None:
+        """Times that are shown; ms."""
+        shift = timedelta(milliseconds=by)
+        self._started_at += shift
+        for modem in self._modems.values():
+            if modem.status.started_at is not None:
+                modem.status.started_at += shift
+        self._mqtt.states.info(self._info())
+
+    def _queue_of(self, name: str) -> int:
+        status = self._modems[name].status
+        return self._queues.of(ClaimantView(name, status.iccid, status.imei))
+
+    async def _look_at_queues(self) -> None:
+        """A queue is shown as it is, also when nothing else of its modem changes."""
+        await self._queues.look()
+        for name, modem in self._modems.items():
+            queue = self._queue_of(name)
+            if self._shown_queues.get(name) != queue:
+                self._shown_queues[name] = queue
+                self._mqtt.states.modem_changed(modem.status)
+
     def _own_number(self, name: str) -> str | None:
         settings = next((modem.number for modem in self._settings.modems if modem.name == name), None)
         modem = self._modems.get(name)
@@ -461,6 +518,12 @@ class Bridge:
     def _is_idle(self, name: str) -> bool:
         modem = self._modems.get(name)
         return modem is not None and modem.can_send and not modem.sending
+
+    def _members(self) -> list[Member]:
+        return [Member(name, self._own_number(name), modem.can_send) for name, modem in self._modems.items()]
+
+    def _watch(self) -> Watch:
+        return Watch(self._journal, self._tests, self._clock, self._settings.health, modems=self._modems.values)
 
     def _own(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
@@ -511,6 +574,7 @@ def _modem_config(settings: Settings, modem: configured.ModemSettings) -> ModemC
         init_commands=modem.init_commands,
         result_timeout=settings.sending.result_timeout,
         prompt_timeout=settings.sending.prompt_timeout,
+        roaming=modem.roaming,
     )
 
 

@@ -273,8 +273,9 @@ def operator() -> Command:
     return Command("AT+COPS?", prefix="+COPS", bare=False, timeout=NETWORK)
 
 
-def signal() -> Command:
-    return Command("AT+CSQ", prefix="+CSQ", bare=False, timeout=COMMAND)
+def signal(*, query: bool = False) -> Command:
+    """`query`: the form that modems take which refuse the standard one (domain A10)."""
+    return Command("AT+CSQ?" if query else "AT+CSQ", prefix="+CSQ", bare=False, timeout=COMMAND)
 
 
 def extended_signal() -> Command:

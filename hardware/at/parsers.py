@@ -65,10 +65,10 @@ class CellState:
 
     @property
     def carries_sms(self) -> bool:
-        """Registered so that an SMS can go; GPRS attachment alone says nothing of the circuit-switched side."""
+        """Registered so that an SMS can go (domain A10); GPRS attachment says nothing of the circuit-switched side."""
         if self.domain == "CREG":
-            return self.stat in (1, 5, 6, 7, 9, 10)
-        return self.domain in ("CEREG", "C5GREG") and self.stat in (1, 5, 6, 7)
+            return self.stat in (1, 5, 6, 7)
+        return self.domain in ("CEREG", "C5GREG") and self.stat in (1, 5)  # SMS over NAS or IMS
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ _REGISTRATIONS = {
     8: Registration.NOT_REGISTERED,  # emergency bearer services only
     9: Registration.HOME,  # CSFB not preferred
     10: Registration.ROAMING,  # CSFB not preferred
-    11: Registration.NOT_REGISTERED,  # emergency bearer services only
+    11: Registration.NOT_REGISTERED,  # RLOS: restricted local services only
 }
 
 _ACCESS = {

@@ -55,7 +55,7 @@ class VirtualModem:
         self._unacknowledged: asyncio.TimerHandle | None = None
         self._send_began = 0.0
         self._told_full = False
-        self._told_stat = self.phone.stat
+        self._told_registration = self._registration()
         self._call: asyncio.TimerHandle | None = None
         self._caller = ""
 
@@ -234,6 +234,9 @@ class VirtualModem:
     def in_service(self) -> bool:
         return self.phone.in_service
 
+    def filtered(self) -> bool:
+        return self.faults.active("filtered") is not None
+
     def reachable(self) -> bool:
         return self.phone.in_service and self.faults.active("wedge") is None
 
@@ -315,9 +318,12 @@ class VirtualModem:
         self._told_full = True
         self.urc(it.full_urc.replace("{storage}", memory))
 
+    def _registration(self) -> list[int]:
+        return [self.phone.stat_in(domain) for domain in self.personality.registration]
+
     def _tell_registration(self) -> None:
-        if self.phone.stat != self._told_stat:
-            self._told_stat = self.phone.stat
+        if self._told_registration != (now := self._registration()):
+            self._told_registration = now
             for line in registration_urcs(self.phone):
                 self.urc(line)
 
@@ -327,7 +333,7 @@ class VirtualModem:
     def _boot(self) -> None:
         self.phone.power_up()
         self._told_full = False
-        self._told_stat = self.phone.stat
+        self._told_registration = self._registration()
         self._interpreter = Interpreter(self.phone, self._commands, self)
         for step in self.personality.boot:
             self._later(step.after, lambda step=step: self._boot_step(step))  # type: ignore[misc]

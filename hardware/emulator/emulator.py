@@ -14,7 +14,7 @@ from hardware.emulator.control import ControlServer
 from hardware.emulator.device import VirtualModem
 from hardware.emulator.ledger import Ledger
 from hardware.emulator.network import Network
-from hardware.emulator.phone import PUK, PUK_ATTEMPTS
+from hardware.emulator.phone import PUK, PUK_ATTEMPTS, SMSC
 from hardware.pdu import DeliverRequest, encode_deliver
 
 MAX_MODEMS = 256
@@ -100,7 +100,12 @@ class Emulator:
         """
         target = self.modems[modem]
         self._reference = (self._reference + 1) % 256
-        fields = {"ref": self._reference, "timestamp": datetime.now().astimezone(), "smsc": target.smsc, **fields}
+        fields = {
+            "ref": self._reference,
+            "timestamp": datetime.now().astimezone(),
+            "smsc": target.smsc or SMSC,
+            **fields,
+        }
         pdus = encode_deliver(DeliverRequest(number=sender, text=text, **fields))
         for pdu in pdus:
             self.network.deliver(target, sender, bytes.fromhex(pdu))

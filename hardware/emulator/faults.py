@@ -32,8 +32,12 @@ LASTING = {
     "no_restart": "refuses to restart by command",
     "brown_out": "restarts by itself every `every` seconds (20)",
     "lost_network": "searches until its radio is switched off and on, or it restarts",
-    "registration": "registers as `stat` (0)",
-    "signal": "reports `csq` (99)",
+    "registration": "registers as `stat` (0); `domain`: +CREG, +CEREG, … alone",
+    "signal": "reports `csq` (99), and `rsrp` (0 to 97, of +CESQ) where given",
+    "operator": "names `called` as its operator; empty: none",
+    "storage_figures": "says that `used` messages of `total` are stored",
+    "no_smsc": "the SIM has no service centre number",
+    "filtered": "the network accepts what it sends and drops it: no delivery, no report",
 }
 """Faults that stay until cleared."""
 
@@ -137,7 +141,10 @@ def _seconds(value: Any) -> float:
 _KINDS: dict[str, Callable[[Any], Any]] = {
     "code": int,
     "csq": int,
+    "rsrp": int,
     "stat": int,
+    "used": int,
+    "total": int,
     "attempts": int,
     "puk_attempts": int,
     "delay": _seconds,

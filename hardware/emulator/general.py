@@ -202,7 +202,7 @@ def registration_urcs(phone: Phone) -> list[str]:
 
 
 def _where(phone: Phone, name: str, mode: int) -> str:
-    stat = phone.stat
+    stat = phone.stat_in(name)
     if mode < 2 or stat not in (1, 5, 6, 7):
         return str(stat)
     access = f",{phone.personality.act}" if phone.personality.act or name == "+CEREG" else ""
@@ -218,7 +218,11 @@ def _cops(c: Commands, t: Token) -> list[str]:
     if t.op == "?":
         if phone.stat not in (1, 5, 6, 7):
             return ["+COPS: 0"]
-        name = {0: OPERATOR, 1: "TEST", 2: PLMN}[settings.cops_format]
+        fault = phone.faults.active("operator")
+        called = str(fault.params.get("called", "")) if fault else OPERATOR
+        if not called:
+            return ["+COPS: 0"]
+        name = {0: called, 1: "TEST", 2: PLMN}[settings.cops_format]
         shown_name = name if settings.cops_format == 2 else shown(phone, name)
         return [f"+COPS: 0,{settings.cops_format},{_quoted(shown_name)}" + (f",{act}" if act else "")]
     values = arguments(t.args)
@@ -239,6 +243,9 @@ def _cesq(c: Commands, t: Token) -> list[str]:
     if t.op == "=?":
         return ["+CESQ: (0-63,99),(0-7,99),(0-96,255),(0-49,255),(0-34,255),(0-97,255)"]
     csq = c.phone.csq
+    fault = c.phone.faults.active("signal")
+    if fault and "rsrp" in fault.params:
+        return [f"+CESQ: 99,99,255,255,20,{fault.params['rsrp']}"]
     if csq == 99:
         return ["+CESQ: 99,99,255,255,255,255"]
     if c.phone.personality.act == 7:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from hardware.emulator import wire
 from hardware.emulator.interpreter import Verdict
 from hardware.emulator.ledger import Ledger
+from hardware.emulator.phone import SMSC
 from hardware.pdu import PduError, decode
 
 _NO_SERVICE = 331
@@ -46,6 +47,9 @@ class Terminal(Protocol):
     def smsc(self) -> str: ...
     def take_mr(self) -> int: ...
     def in_service(self) -> bool: ...
+    def filtered(self) -> bool:
+        """The network accepts what it sends, and drops it (domain B4)."""
+
     def reachable(self) -> bool:
         """In service, and its firmware takes messages."""
 
@@ -171,7 +175,7 @@ class Network:
         tpdu = bytes((tpdu[0], mr)) + tpdu[2:]
         submit = wire.parse_submit(tpdu)
         self._write_submit(terminal, submit, (smsc + tpdu).hex().upper(), cause)
-        if cause is None:
+        if cause is None and not terminal.filtered():
             self._carry(terminal, submit)
         done(Verdict(mr, cause))
 
@@ -293,7 +297,7 @@ class Network:
 
 
 def _with_smsc(terminal: Terminal, tpdu: bytes) -> str:
-    return (wire.smsc_field(terminal.smsc) + tpdu).hex().upper()
+    return (wire.smsc_field(terminal.smsc or SMSC) + tpdu).hex().upper()
 
 
 def _who(terminal: Terminal) -> dict[str, Any]:

@@ -113,7 +113,7 @@ class Phone:
         self.imsi = identity.imsi
         self.number = identity.number
         self.faults = faults
-        self.smsc = SMSC
+        self._smsc = SMSC
         self.storages = {
             name: Storage(name, size, personality.first_index) for name, size in personality.storages.items()
         }
@@ -187,9 +187,23 @@ class Phone:
         )
 
     @property
+    def smsc(self) -> str:
+        return "" if self.faults.active("no_smsc") else self._smsc
+
+    @smsc.setter
+    def smsc(self, number: str) -> None:
+        self._smsc = number
+
+    @property
     def stat(self) -> int:
-        """Registration, TS 27.007 7.2."""
-        if fault := self.faults.active("registration"):
+        """Registration, TS 27.007 7.2: of a domain that is in service, if one is."""
+        stats = [self.stat_in(domain) for domain in self.personality.registration if domain != "+CGREG"]
+        return next((stat for stat in stats if stat in (1, 5, 6, 7)), stats[0])
+
+    def stat_in(self, domain: str) -> int:
+        """Registration as `domain`, such as `+CREG`, tells it."""
+        fault = self.faults.active("registration")
+        if fault and fault.params.get("domain", domain) == domain:
             return int(fault.params.get("stat", 0))
         if not self.sim_usable or self.settings.fun != 1:
             return 0
@@ -225,6 +239,8 @@ class Phone:
         return [*self.storages, *(["MT"] if both else [])]
 
     def usage(self, name: str) -> tuple[int, int]:
+        if fault := self.faults.active("storage_figures"):
+            return int(fault.params.get("used", 0)), int(fault.params.get("total", 0))
         members = self.members(name)
         return sum(len(s.slots) for s in members), sum(s.size for s in members)
 

@@ -24,6 +24,7 @@ class ModemConfig:
     prompt_timeout: float = timeouts.PROMPT
     ussd_allow: tuple[str, ...] = ()  # codes besides short ones, see `hardware.modem.ussd_codes`
     hang_up: bool = False  # incoming calls
+    roaming: bool = False  # the SIM is meant to be abroad: that is no reason to warn
 
     @property
     def is_device(self) -> bool:

@@ -26,7 +26,7 @@ __all__ = ["Inbox"]
 
 _LOG = logging.getLogger(__name__)
 
-ALMOST_FULL = 0.8  # of a storage; at the brim the network stops delivering (domain A5.1)
+NOT_FULL = 0.8  # of a storage: below it, that it is full is an event again
 MOST_ROUTED = 500  # routed messages kept in memory while the sink refuses; they exist nowhere else
 MOST_ANNOUNCED = 500  # more than any storage holds; a modem that says more is out of its mind
 MOST_AT_ONCE = 10  # reads, and as many deletions, between two sends
@@ -42,6 +42,7 @@ class _Item:
     storage: str
     index: int | None
     counted: bool  # the modem's own count of its storage had it
+    again: bool = False  # the sink had it before
 
     @property
     def key(self) -> tuple[str, int] | None:
@@ -54,6 +55,7 @@ class _Slot:
 
     item: _Item
     stored: bool = False
+    stored_at: float = 0.0  # loop time
 
     @property
     def raw(self) -> str:
@@ -398,20 +400,22 @@ class Inbox:
         if (status.used, status.total) != (used, total):
             status.used, status.total = used, total
             self._life.changed()
-        full = total > 0 and used >= ALMOST_FULL * total
+            self._life.judge()
         if total > 0 and used >= total and not self._said_full:
             self._said_full = True
             self._life.event("storage_full", storage=storage, used=used, total=total)
-        self._said_full = self._said_full and full
-        self._life.warn("storage", f"the message storage {storage} is almost full" if full else None)
+        self._said_full = self._said_full and used >= NOT_FULL * total
 
     def _take(self, storage: str, index: int | None, raw: str, *, counted: bool = False) -> None:
         """A message was read: towards the sink, unless it is there already."""
+        again = False
         if index is not None:
             slot = self._slots.get((storage, index))
-            if slot is not None and slot.raw == raw:
-                return
-        item = _Item(self._received(raw, storage, index), storage, index, counted)
+            if again := slot is not None and slot.raw == raw:
+                now = asyncio.get_running_loop().time()
+                if not slot.stored or now - slot.stored_at < timeouts.OFFER_AGAIN:
+                    return
+        item = _Item(self._received(raw, storage, index), storage, index, counted, again)
         if index is not None:
             self._slots[(storage, index)] = _Slot(item)
         self._fresh.append(item)
@@ -440,11 +444,11 @@ class Inbox:
     def _stored(self, batch: Iterable[_Item]) -> None:
         """The sink has them: count, and delete what stands in a slot."""
         for item in batch:
-            if not isinstance(item.pdu.pdu, StatusReport):
+            if not item.again and not isinstance(item.pdu.pdu, StatusReport):
                 self._life.status.received += 1
             slot = self._slots.get(item.key) if item.key is not None else None
             if slot is not None and slot.raw == item.pdu.raw:
-                slot.stored = True
+                slot.stored, slot.stored_at = True, asyncio.get_running_loop().time()
                 if self._config.delete_after_read:
                     self._deletions.append(item)
         self._refusals = 0

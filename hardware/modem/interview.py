@@ -11,6 +11,7 @@ from hardware.at.types import AtCommandError, Command
 from hardware.errors import AtTimeout, HardwareError, ModemError
 from hardware.modem import profile as profiles
 from hardware.modem.config import ModemConfig
+from hardware.modem.coverage import DOMAINS
 from hardware.modem.dialogue import ask, must, patiently
 from hardware.modem.profile import Profile
 from hardware.modem.sim import PinGuard, read_iccid
@@ -19,8 +20,6 @@ from hardware.types import ModemStatus
 __all__ = ["Abilities", "Interview", "Storages"]
 
 _LOG = logging.getLogger(__name__)
-
-CELL_DOMAINS = ("CREG", "CEREG")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class Abilities:
     profile: Profile = profiles.GENERIC
     storages: Storages = field(default_factory=Storages)
     cnmi: tuple[int, ...] | None = None  # None: new messages are found by polling only
-    domains: tuple[str, ...] = ()  # of +CREG and +CEREG, those that answer
+    domains: tuple[str, ...] = ()  # of `coverage.DOMAINS`, those that answer
     has_cesq: bool = True
 
 
@@ -55,6 +54,7 @@ class Interview:
         self._config = config
         self._status = status
         self._guard = guard
+        self.has_smsc: bool | None = None  # None: it does not say
 
     async def run(self) -> Abilities:
         """The whole sequence, one command at a time, without a pause (domain A2.2 rows 3 to 14)."""
@@ -139,7 +139,7 @@ class Interview:
             imei = imei or parsers.imei(lines)
             status.manufacturer = status.manufacturer or (lines[0][:80] if lines else None)
             status.model = status.model or (lines[1][:80] if len(lines) > 1 else None)
-        if imei is not None and not imei.valid:
+        if imei is not None and not imei.valid and status.imei != imei.digits:
             _LOG.warning("%s: its IMEI fails the check digit", status.name, extra={"modem": status.name})
         status.imei = imei.digits if imei is not None else None
         return profiles.find(status.manufacturer, status.model)
@@ -169,8 +169,9 @@ class Interview:
 
     async def _ask_service_centre(self) -> None:
         if (answer := await ask(self._channel, commands.service_centre())) is not None:
-            numbers = [number for line in answer.lines if (number := parsers.csca(line))]
-            self._status.smsc = numbers[0] if numbers else None
+            told = [number for line in answer.lines if (number := parsers.csca(line)) is not None]
+            self._status.smsc = next(filter(None, told), None)
+            self.has_smsc = self._status.smsc is not None if told else None
 
     async def _choose_storages(self) -> Storages:
         """Receive where the modem receives now, so that nothing is left behind; SM or ME rather than their union."""
@@ -195,8 +196,10 @@ class Interview:
         raise ModemError("the modem refuses every message storage (+CPMS)", hint="try another SIM")
 
     async def _set_cells(self, found: Abilities) -> None:
-        domains = []
-        for domain in CELL_DOMAINS:
+        domains: list[str] = []
+        for domain in DOMAINS:
+            if domain == "C5GREG" and "CEREG" not in domains:
+                continue  # what knows no 4G knows no 5G
             level = 2 if await ask(self._channel, commands.cell_reports(domain, 2)) is not None else 1
             if level == 2 or await ask(self._channel, commands.cell_reports(domain, 1)) is not None:
                 domains.append(domain)

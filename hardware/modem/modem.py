@@ -25,7 +25,7 @@ from hardware.errors import (
 from hardware.modem import timeouts
 from hardware.modem.backoff import Backoff, Node
 from hardware.modem.config import MemoryPinLedger, ModemConfig, PinLedger
-from hardware.modem.life import Life
+from hardware.modem.life import CAN_SEND, Life
 from hardware.modem.outlets import RecoveryTools, Said
 from hardware.modem.recovery import ASKED, Recovery, Wanted
 from hardware.modem.session import LateResult, Session
@@ -42,6 +42,7 @@ from hardware.types import (
     SendError,
     SendOutcome,
     SendResult,
+    Told,
 )
 from hardware.usb.ports import UsbPort, scan
 
@@ -70,6 +71,7 @@ class Modem:
         self._guard = PinGuard(config.pin, pins if pins is not None else MemoryPinLedger())
         self._tools = tools or RecoveryTools()
         self._recovery = Recovery(config.name, self._life, self._tools, self._restart_by_command)
+        self._life.facts.roams_by_design = config.roaming
         self._late = late
         self._node = Node(config.port if config.is_device else None)
         self._backlog: list[ReceivedPdu] = []  # messages that stand in no storage and not yet in the sink
@@ -171,6 +173,10 @@ class Modem:
         """End the USSD session, and the wait for its answer; False: there was none."""
         return await self._ussd().cancel()
 
+    def tell(self, told: Told) -> None:
+        """What others know of this modem and it cannot; part of its health from now on."""
+        self._life.tell(told)
+
     def wake(self) -> None:
         """Something was plugged in or mended: try now."""
         self._wake.set()
@@ -237,7 +243,8 @@ class Modem:
         return self._session
 
     def _offline(self) -> SendResult:
-        reason = "stopping" if self._stopping else self.status.health_reason or str(self.status.state)
+        gone = "the network is gone for the moment" if self.status.state in CAN_SEND else str(self.status.state)
+        reason = "stopping" if self._stopping else self.status.health_reason or gone
         error = SendError("modem_offline", f"the modem is out of service: {reason}", Action.RETRY_OTHER)
         return SendResult(SendOutcome.NOT_SENT, error=error)
 
@@ -314,7 +321,7 @@ class Modem:
     def _ended(self, error: HardwareError) -> float:
         """Say why there is no connection; the seconds to wait, at most."""
         sentence = f"{error}; {error.hint}" if error.hint else str(error)
-        if self._life.state is ModemState.INTERVIEWING and not self._life.stands:
+        if self._life.state is ModemState.INTERVIEWING:
             self._life.event("modem_interview", status="failed", reason=sentence)
         match error:
             case PortMissing():
@@ -328,6 +335,7 @@ class Modem:
                 return timeouts.RECONNECT_CAP
             case SimBlocked():
                 self._life.move(ModemState.BLOCKED, sentence)
+                self._life.hush()
                 return timeouts.BLOCKED_RETRY
         if self._life.state is not ModemState.OFFLINE:
             self._life.move(ModemState.RECOVERING, sentence)

@@ -442,17 +442,19 @@ class Recovery:
         done = [WORDS[one.step] for one in ladder.tried if one.result is not Result.SKIPPED]
         tried = f"tried: {', '.join(dict.fromkeys(done))}" if done else "there is nothing that can be done from here"
         sentence = f"{reason}; {tried}; {_PERSON[trouble]}"
+        if not self._told_of_end:
+            self._told_of_end = True
+            self._event(ladder, None, "blocked", reason, _PERSON[trouble])
         if trouble is Trouble.MISSING:
             self._restarting = False
             self._life.move(ModemState.OFFLINE, sentence)
         else:
             self._life.move(ModemState.BLOCKED, sentence)
-        if not self._told_of_end:
-            self._told_of_end = True
-            self._event(ladder, None, "blocked", reason, _PERSON[trouble])
+            self._life.hush(given_up=True)
         return timeouts.BLOCKED_RETRY
 
     def _say(self, sentence: str) -> None:
+        self._life.speak()
         offline = self._life.state is ModemState.OFFLINE
         self._life.move(ModemState.OFFLINE if offline else ModemState.RECOVERING, sentence)
 

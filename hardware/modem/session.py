@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from datetime import datetime
 from typing import NoReturn
 
 from hardware.at import commands, parsers, urc
@@ -14,10 +13,11 @@ from hardware.at.channel import AtChannel, WritePacing
 from hardware.at.types import Response, Urc
 from hardware.errors import AtTimeout, HardwareError, ModemError, PortLost
 from hardware.modem import timeouts
-from hardware.modem.absence import REFUSED, Due
+from hardware.modem.absence import Due
 from hardware.modem.calls import Calls
 from hardware.modem.cells import Cells
 from hardware.modem.config import ModemConfig
+from hardware.modem.coverage import DOMAINS
 from hardware.modem.dialogue import ask
 from hardware.modem.inbox import Inbox
 from hardware.modem.interview import Abilities, Interview
@@ -29,6 +29,7 @@ from hardware.modem.ussd import Ussd
 from hardware.modem.ussd_codes import UssdCodes
 from hardware.pdu import without_validity
 from hardware.types import (
+    Access,
     Action,
     Authorise,
     InboundSink,
@@ -46,12 +47,12 @@ _LOG = logging.getLogger(__name__)
 LateResult = Callable[[object, SendResult], None]
 """Told the caller's token and what came of a send that had been given up as unknown."""
 
+NO_NETWORK = "no network takes this modem"
 MOST_SETUPS = 5  # a modem that restarts again and again in its interview has a power problem
 MOST_STRIKES = 3  # sends in a row that the modem refuses without a word (domain A9: bare ERROR three times)
 
-POLLING_ONLY = "the modem does not announce new messages; they are found by looking now and then"
-
 _NO_SERVICE = frozenset({"cms_331", "cme_30", "cms_302"})
+_OF_MESSAGE = frozenset({Action.FAIL, Action.BUG, Action.TREAT_AS_SENT})  # says nothing of modem and SIM
 _STRIKES = frozenset({"error", "prompt_timeout", "cms_300", "cms_81", "cms_98"})
 _NO_VALIDITY = frozenset({"cms_198", "cms_199"})  # the service centre knows no validity period (domain A9)
 
@@ -89,10 +90,11 @@ class Session:
         self._restart: str | None = None  # why it must be set up again
         self._broken: HardwareError | None = None  # why this connection must end
         self._curious = True  # the slow questions have not been asked
-        self._refused = False  # the network does not want this SIM; it is asked all the same
         self._set_up_at = 0.0
         self._sent_at = 0.0
         self._polled_at = 0.0
+        self._csq_query: bool | None = None  # it takes AT+CSQ? instead of AT+CSQ; None: neither has been answered
+        self._pause: asyncio.Timeout | None = None  # while there is nothing to do
         self._cnmi_checked_at = 0.0
         self._left_text_mode = False
         self._strikes = 0  # sends in a row that were refused without a word
@@ -104,14 +106,14 @@ class Session:
         channel = await AtChannel.open(self._config.port, baudrate=self._config.baudrate)
         self._channel = channel
         self._inbox = Inbox(channel, self._config, self._life, self._sink, self._backlog)
-        self._cells = Cells(channel, self._life)
+        self._cells = Cells(channel, self._life, self._look_soon)
         self._interview = Interview(channel, self._config, self._life.status, self._guard)
         for prefix in ("+CMTI", "+CDSI"):
             channel.on_urc(prefix, self._inbox.announced)
         for prefix in ("+CMT:", "+CDS:"):
             channel.on_urc(prefix, self._inbox.routed, 1)
-        for prefix in ("+CREG:", "+CEREG:", "+C5GREG:"):
-            channel.on_urc(prefix, self._cells.told)
+        for domain in DOMAINS:
+            channel.on_urc(f"+{domain}:", self._cells.told)
         for prefix in ("^SMMEMFULL", "+QIND:"):
             channel.on_urc(prefix, self._memory_full)
         for prefix in ("+CPIN: NOT READY", "+CPIN: NOT INSERTED"):
@@ -130,8 +132,7 @@ class Session:
 
     async def begin(self) -> None:
         """Set the modem up: state `registering` or better when it returns. Raises HardwareError."""
-        if not self._life.stands:
-            self._life.event("modem_interview", status="started")
+        self._life.event("modem_interview", status="started")
         for _ in range(MOST_SETUPS):
             self._restart = None
             try:
@@ -204,7 +205,7 @@ class Session:
         if self._channel is not None:
             self._inbox.pause()
             self.ussd.forget(reason)
-        if self._life.state in CAN_SEND | {ModemState.REGISTERING, ModemState.BLOCKED}:
+        if self._life.state in CAN_SEND | {ModemState.REGISTERING}:
             self._life.move(ModemState.RECOVERING, reason)
         self._attention.set()
 
@@ -233,13 +234,13 @@ class Session:
         self.ussd.forget("the connection is over")
         self._calls.finish()
         closed = await self._channel.close()
+        self._cells.close()
         await self._inbox.finish()
         return closed
 
     async def _set_up(self) -> None:
         life, channel = self._life, self.channel
         life.move(ModemState.INTERVIEWING, "asking the modem who it is")
-        self._refused = False
         self._set_up_at = asyncio.get_running_loop().time()
         self._curious = True
         old_sim = life.status.iccid
@@ -262,12 +263,20 @@ class Session:
         self.ussd.begin(profile)
         self._cells.begin(self._abilities.domains)
         self._inbox.begin(self._abilities.storages)
-        life.warn("cnmi", None if self._abilities.cnmi else POLLING_ONLY)
         life.fault("power", self._recovery.power_sentence())
         life.warn("plug", self._recovery.loose_sentence())
+        self._note_abilities()
         life.ok()
         life.move(ModemState.REGISTERING, "set up; waiting for the network")
         await self._cells.ask()
+
+    def _note_abilities(self) -> None:
+        """What the interview found, as far as it bears on the modem's health."""
+        facts, status, domains = self._life.facts, self._life.status, self._abilities.domains
+        facts.polling_only = self._abilities.cnmi is None
+        facts.has_smsc = self._interview.has_smsc if facts.has_smsc is None else facts.has_smsc
+        facts.old_networks_only = bool(domains) and not {"CEREG", "C5GREG"} & set(domains)
+        facts.country = status.imsi[:3] if status.imsi else None
 
     async def _until_lost(self) -> NoReturn:
         raise await self.channel.wait_lost()
@@ -281,8 +290,8 @@ class Session:
             if self._restart is not None:
                 await self._recover()
                 continue
-            if self._life.state is ModemState.REGISTERING or self._refused:
-                await self._cells.ask()
+            if self._life.state is ModemState.REGISTERING or self._cells.in_doubt:
+                await self._unless_interrupted(self._look_for_network())
                 await self._mind_the_network()
             elif self._curious:
                 self._curious = not await self._unless_interrupted(self._look_further())
@@ -292,29 +301,19 @@ class Session:
 
     async def _mind_the_network(self) -> None:
         """What is due about a network that does not have this modem (domain A10)."""
-        life, absence = self._life, self._recovery.absence
-        if life.can_send:
+        life = self._life
+        if life.state is not ModemState.REGISTERING or self._restart is not None:
             return
         now = asyncio.get_running_loop().time()
-        due = absence.look(life.status.registration, now, life.served_until, datetime.now().astimezone())
-        self._cells.absence = absence.sentence(now)
-        if due is Due.REFUSED:
-            if not self._refused:
-                self._refused = True
-                life.move(ModemState.BLOCKED, REFUSED)
-                self._recovery.tell(None, "blocked", REFUSED, "it is looked at again every half minute")
-        elif self._refused:
-            self._refused = False
-            life.move(ModemState.REGISTERING, "the network refuses the SIM no more")
-            self._cells.judge()
-        elif due is Due.RADIO:
-            await self._cycle_radio(str(self._cells.absence))
-        elif due is Due.RESTART:
-            self.give_up(Failing(Trouble.NO_NETWORK, str(self._cells.absence)))
+        match self._recovery.absence.look(life.status.registration, now, life.served_until):
+            case Due.RADIO:
+                await self._cycle_radio(NO_NETWORK)
+            case Due.RESTART:
+                self.give_up(Failing(Trouble.NO_NETWORK, NO_NETWORK))
 
     async def _cycle_radio(self, reason: str) -> None:
         """Off the air and back, and the set-up once more: some modems ask for the PIN again then."""
-        self._life.move(ModemState.REGISTERING, f"{reason}; trying: its radio off and on")
+        self.set_up_again(f"{reason}; trying: its radio off and on")
         async with self._inbox.lock:
             off = None
             for level in (4, 0):
@@ -327,8 +326,6 @@ class Session:
             "it was off the air and looks for a network anew" if done else "the modem refuses AT+CFUN=4 and AT+CFUN=0"
         )
         self._recovery.note_radio(Result.DONE if done else Result.FAILED, said, reason)
-        if off is not None:
-            self.set_up_again("its radio was switched off and on")
 
     async def _unless_interrupted(self, work: Coroutine[None, None, None]) -> bool:
         """Do `work`; False: something more urgent came up, and a restarted modem owes no answer."""
@@ -346,12 +343,23 @@ class Session:
         return not task.cancelled()
 
     async def _wait_for_attention(self) -> None:
-        registering = self._life.state is ModemState.REGISTERING
+        wait = timeouts.HEALTH_POLL
+        if self._life.state is ModemState.REGISTERING or self._cells.in_doubt:
+            lately = asyncio.get_running_loop().time() - self._life.since < timeouts.REGISTRATION_PATIENCE
+            soon = lately or self._cells.in_doubt
+            wait = timeouts.REGISTRATION_POLL if soon else timeouts.REGISTRATION_POLL_LATER
         try:
-            async with asyncio.timeout(timeouts.REGISTRATION_POLL if registering else timeouts.HEALTH_POLL):
+            async with asyncio.timeout(wait) as self._pause:
                 await self._attention.wait()
         except TimeoutError:
             pass
+        finally:
+            self._pause = None
+
+    def _look_soon(self) -> None:
+        """Ask where the modem is registered, without breaking off what is being asked."""
+        if self._pause is not None and not self._pause.expired():
+            self._pause.reschedule(asyncio.get_running_loop().time())
 
     async def _recover(self) -> None:
         """The modem restarted: wait until it can handle messages, then set it up in place."""
@@ -381,48 +389,60 @@ class Session:
         self._life.warn("plug", self._recovery.loose_sentence())
         await self._measure()
         await self._cells.ask()
-        if now - self._cnmi_checked_at > timeouts.CNMI_CHECK:
+        check = now - self._cnmi_checked_at > timeouts.CNMI_CHECK
+        if check or (self._life.status.operator is None and self._life.facts.names_operators):
+            await self._cells.ask_operator()
+        if check:
             self._cnmi_checked_at = now
             await self._check_cnmi()
-            await self._ask_operator()
+
+    async def _look_for_network(self) -> None:
+        """Registration at each turn, the rest as often as of any modem."""
+        now = asyncio.get_running_loop().time()
+        await self._cells.ask()
+        if now - self._polled_at > timeouts.HEALTH_POLL:
+            self._polled_at = now
+            await self._measure()
 
     async def _look_further(self) -> None:
         """What may be slow and need not be known before the first message."""
         self._cnmi_checked_at = asyncio.get_running_loop().time()
         await self._measure()
         await self._interview.look_further()
-        await self._ask_operator()
-
-    async def _ask_operator(self) -> None:
-        answer = await ask(self.channel, commands.operator())
-        for line in answer.lines if answer is not None else ():
-            if (found := parsers.cops(line)) is not None:
-                self._life.status.operator = found.name
-                self._life.status.access = self._life.status.access or found.access
+        self._note_abilities()
+        await self._cells.ask_operator()
         self._life.changed()
 
     async def _measure(self) -> None:
-        """Signal in dBm: `+CESQ` where the modem knows more than `+CSQ`."""
+        """Signal in dBm: `+CESQ` where the modem knows more than `+CSQ` (domain A10)."""
         status = self._life.status
-        answer = await ask(self.channel, commands.signal())
-        if answer is None:
-            return
-        self._life.ok()
-        dbm = _dbm(answer)
+        answer = None
+        for query in (False, True) if self._csq_query is None else (self._csq_query,):
+            answer = await ask(self.channel, commands.signal(query=query))
+            if answer is not None:
+                self._csq_query = query
+                self._life.ok()
+                break
+        if answer is None and self._csq_query is not None:
+            return  # it knows the question, and is busy or silent: the next poll asks again
+        dbm, reference = _dbm(answer), False
         if dbm is None and self._abilities.has_cesq:
             answer = await ask(self.channel, commands.extended_signal())
             self._abilities.has_cesq = answer is not None
-            dbm = _dbm(answer)
+            dbm, reference = _dbm(answer), status.access in (Access.LTE, Access.NR)
+        self._life.facts.reference_signal = reference
         if status.signal_dbm != dbm:
             status.signal_dbm = dbm
             self._life.changed()
+        self._life.judge()
 
     async def _check_cnmi(self) -> None:
         """The setting is lost by a SIM refresh that nobody tells of (domain A4.3)."""
         wanted = self._abilities.cnmi
         if wanted is None:
             self._abilities.cnmi = await self._interview.announce_messages()
-            self._life.warn("cnmi", None if self._abilities.cnmi else POLLING_ONLY)
+            self._note_abilities()
+            self._life.judge()
             return
         answer = await ask(self.channel, commands.new_message_query())
         lines = answer.lines if answer is not None else []
@@ -433,8 +453,11 @@ class Session:
     def _succeeded(self) -> None:
         self._strikes = self._sim_strikes = 0
         self._left_text_mode = False
-        for key in ("barred", "smsc"):
-            self._life.warn(key, None)
+        self._life.warn("barred", None)
+        facts = self._life.facts
+        facts.failed_sends, facts.has_smsc = 0, True
+        self._cells.sent()
+        self._life.judge()
 
     async def _leave_text_mode(self, result: SendResult, error: SendError) -> SendResult:
         """Text mode may have come back (domain A9): the part is right after all, unless it is refused once more."""
@@ -446,6 +469,12 @@ class Session:
 
     def _judge(self, error: SendError) -> None:
         """What a failed send says about the modem and its SIM, beyond the message."""
+        facts = self._life.facts
+        if error.action not in _OF_MESSAGE and error.code != "not_authorised":
+            facts.failed_sends += 1
+        if error.action is Action.SIM_CFG:
+            facts.has_smsc = False
+        self._life.judge()
         self._strikes = self._strikes + 1 if error.code in _STRIKES else 0
         of_sim = error.action in (Action.SIM_FAULT, Action.SIM_PIN, Action.FAIL_ROUTE)
         self._sim_strikes = self._sim_strikes + 1 if of_sim else 0
@@ -460,13 +489,11 @@ class Session:
         elif error.action is Action.MODEM_RESET or self._strikes >= MOST_STRIKES:
             self._strikes = 0
             self._troubled(f"the modem does not send: {error.text}")
-        elif error.code in _NO_SERVICE and self._life.can_send:
-            self._life.move(ModemState.REGISTERING, f"no service: {error.text}")
-            self._attention.set()
+        elif error.code in _NO_SERVICE and self._life.state in CAN_SEND:
+            self._cells.refused(f"no service: {error.text}")
+            self._look_soon()
         elif error.action is Action.STORAGE:
             self._inbox.sweep_soon()
-        elif error.action is Action.SIM_CFG:
-            self._life.warn("smsc", "the SIM has no service centre number (+CSCA)")
 
     def _troubled(self, reason: str) -> None:
         """It answers, and does not do its work: the gentlest step is one of this connection."""

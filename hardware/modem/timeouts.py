@@ -12,6 +12,13 @@ RESTART_PAUSE: Final = 1.0  # before a set-up that follows another: RDY, Call Re
 RESTART_WINDOW: Final = 10.0  # within which it follows another
 
 REGISTRATION_POLL: Final = 2.0  # while not registered: the URC may go to another port
+REGISTRATION_PATIENCE: Final = 60.0  # of such questions; later every so often is enough, the URC tells too
+REGISTRATION_POLL_LATER: Final = 10.0
+FLAP: Final = 30.0  # a network that is gone for less does not take a modem out of service (domain A10)
+GAP_SENDS: Final = 3.0  # into such a gap nothing is handed over any more; a change of cell or of 4G to 2G is shorter
+NO_SERVICE: Final = 2.0  # out after a send that found no service, whatever +CREG says; doubles while that repeats
+NO_SERVICE_CAP: Final = 60.0
+HEALTH_SETTLE: Final = 30.0  # a verdict that stands for so long is an event: a modem that starts passes through all
 HEALTH_POLL: Final = 30.0  # signal, registration and storage of an idle modem; the watchdog's question too
 SEND_QUIET: Final = 2.0  # a modem that sent this recently is not idle
 BUSY_POLL: Final = 300.0  # a modem that is never idle is asked all the same, between two sends
@@ -21,6 +28,7 @@ EMPTY_SLOT_RETRY: Final = 0.5  # announced but not there yet: Huawei E3531 (doma
 INBOX_TURN: Final = 1.0  # of reads and deletions between two sends: little beside a send, three reads even at 9600 Bd
 STORE: Final = 60.0  # one commit on the worst SD card, with a busy writer before it
 LAST_STORE: Final = 5.0  # a commit that runs when the connection ends; the next connection waits for it
+OFFER_AGAIN: Final = 86_400.0  # what stays in a slot: the sink remembers what it hears of, and forgets in the end
 SINK_BACKOFF_FIRST: Final = 1.0  # the journal refused: each sweep reads the whole SIM again, so not a storm
 SINK_BACKOFF_CAP: Final = 60.0
 

@@ -208,6 +208,45 @@ class Span:
         return low, high
 
 
+class Budget:
+    """How many of something in which time, from `2/day`: (2, seconds of a day); at most 100."""
+
+    PERIODS = {"hour": 3600.0, "day": 86_400.0, "week": 7 * 86_400.0, "month": 30 * 86_400.0}  # noqa: RUF012 # never changed
+    FORM = re.compile(r"(100|[0-9]{1,2}) ?/ ?(hour|day|week|month)\Z")
+    json = {"type": "string", "pattern": rf"^\s*{FORM.pattern[:-2]}\s*$"}  # noqa: RUF012 # never changed
+
+    def __call__(self, value: Any) -> tuple[int, float]:
+        match = self.FORM.match(value.strip()) if isinstance(value, str) else None
+        if not match:
+            count = value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 100 else 2
+            raise Wrong("must be a number, at most 100, in a time", f"write {{key}}: {count}/day")
+        return int(match[1]), self.PERIODS[match[2]]
+
+    @classmethod
+    def spoken(cls, value: tuple[int, float]) -> str:
+        """As it stands in the configuration."""
+        return f"{value[0]}/{next(name for name, seconds in cls.PERIODS.items() if seconds == value[1])}"
+
+
+class Several:
+    """A list, or one word that means all of them: None."""
+
+    def __init__(self, item: Kind, word: str, most: int, example: str) -> None:
+        self._word = word
+        self._list = ListOf(item, most, example)
+
+    @property
+    def json(self) -> dict[str, Any]:
+        return {"anyOf": [{"enum": [self._word]}, {**self._list.json, "type": "array"}]}
+
+    def __call__(self, value: Any) -> tuple[Any, ...] | None:
+        if value == self._word:
+            return None
+        if not isinstance(value, list):
+            raise Wrong(f"must be {self._word}, or a list")
+        return tuple(self._list(value))
+
+
 class ListOf:
     """A list; all its errors at once. Nothing after the colon is the empty list."""
 

@@ -31,6 +31,7 @@ from sms_bridge.config.settings import (
 )
 from sms_bridge.core.choice import Sticky
 from sms_bridge.core.quota import Limits
+from sms_bridge.core.settings import SelfTestSettings, SilenceSettings
 
 if TYPE_CHECKING:
     from sms_bridge.config.document import Document, KeyPath
@@ -121,6 +122,8 @@ class _Loader:
             balance=tuple(_balance(entry) for entry in data.get("balance", [])),
             logging=LoggingSettings(**data.get("logging", {})),
             recovery=_recovery(data.get("recovery", {})),
+            self_test=SelfTestSettings(**data.get("self_test", {})),
+            health=SilenceSettings(**data.get("health", {})),
             contacts=MappingProxyType(data.get("contacts", {})),
             groups=MappingProxyType({name: tuple(members) for name, members in data.get("groups", {}).items()}),
             source=self._path,

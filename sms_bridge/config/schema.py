@@ -11,6 +11,7 @@ import voluptuous as vol
 
 from sms_bridge.config.kinds import (
     NAME,
+    Budget,
     Choice,
     Duration,
     Flag,
@@ -19,6 +20,7 @@ from sms_bridge.config.kinds import (
     Number,
     Real,
     Section,
+    Several,
     Span,
     Text,
     Whole,
@@ -221,6 +223,7 @@ MODEM = Section(
         _opt("quota", "limits of the SIM in this modem, where they differ from the common ones"): QUOTA,
         _opt("init_commands", "AT commands after the bridge's own set-up"): ListOf(AT_COMMAND, 20, "- AT+CGSMS=1"),
         _opt("recovery", "as `recovery` below, for this modem"): RECOVERY,
+        _opt("roaming", "true: the SIM is meant to be abroad, and that is no reason to warn"): Flag(),
     },
     "port: /dev/ttyUSB2",
 )
@@ -311,6 +314,22 @@ ROOT = Section(
         ),
         _opt("calls", "incoming calls"): Section({_opt("hang_up", "refuse all of them"): Flag()}, "hang_up: true"),
         _opt("balance", "how the balance of SIMs is had"): ListOf(BALANCE, 64, '- ussd: "*100#"'),
+        _opt("self_test", "modems text each other now and then; costs messages"): Section(
+            {
+                _opt("every", "each modem sends one so often; without it on request only"): Duration(900, 365 * DAY),
+                _opt("budget", "how many messages may be spent on it"): Budget(),
+                _opt("between", "the modems that take part"): Several(MODEM_NAME, "all", 64, "[stick-1, stick-2]"),
+                _opt("timeout", "one that has not arrived after this time is lost"): Duration(60, DAY),
+            },
+            "every: 24h",
+        ),
+        _opt("health", "when delivery reports count as missing"): Section(
+            {
+                _opt("unreported", "so many messages in a row without a report are a warning"): Whole(2, 1000),
+                _opt("report_time", "wait at least so long for a report"): Duration(60, DAY),
+            },
+            "unreported: 5",
+        ),
         _opt("logging", "what the bridge says of itself"): Section(
             {
                 _opt("level", "the least that is logged"): Choice("debug", "info", "warning", "error"),
@@ -343,6 +362,8 @@ def json_schema() -> dict[str, Any]:
     item["baudrate"]["default"], item["enabled"]["default"] = 115_200, True
     for recovery in (schema["properties"]["recovery"], item["recovery"]):
         recovery["properties"]["power_switch"]["properties"]["off_time"]["default"] = OFF_TIME
+    item["roaming"]["default"] = False
+    schema["properties"]["self_test"]["properties"]["between"]["default"] = "all"
     del schema["properties"]["mqtt"]["properties"]["host"]["default"]  # none named is not the same as 127.0.0.1
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -354,7 +375,9 @@ def json_schema() -> dict[str, Any]:
 def _put_defaults(properties: dict[str, Any], group: Any) -> None:
     for key, rule in properties.items():
         value = getattr(group, key, None)
-        if isinstance(value, tuple):
+        if key == "budget" and value is not None:
+            value = Budget.spoken(value)
+        elif isinstance(value, tuple):
             value = "-".join(f"{part:g}" for part in value)
         elif isinstance(value, Enum):
             value = value.value

@@ -11,6 +11,7 @@ from typing import Literal
 
 from sms_bridge.core.choice import Sticky
 from sms_bridge.core.quota import NO_LIMITS, Limits
+from sms_bridge.core.settings import SelfTestSettings, SilenceSettings
 
 DAY = 86_400.0
 OFF_TIME = 10.0  # without power, until a modem's capacitors are empty
@@ -73,6 +74,7 @@ class ModemSettings:
     init_commands: tuple[str, ...] = ()
     quota: Limits = NO_LIMITS  # of the SIM in it; what is not set here is as in `quota` of the whole
     recovery: RecoverySettings | None = None  # None: that of all modems
+    roaming: bool = False  # the SIM is meant to be abroad
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,8 @@ class Settings:
     balance: tuple[BalanceSettings, ...] = ()
     logging: LoggingSettings = field(default_factory=LoggingSettings)
     recovery: RecoverySettings = field(default_factory=RecoverySettings)
+    self_test: SelfTestSettings = field(default_factory=SelfTestSettings)
+    health: SilenceSettings = field(default_factory=SilenceSettings)
     contacts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # alias -> number
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))  # -> @aliases, numbers
     source: Path | None = None  # the file this came from

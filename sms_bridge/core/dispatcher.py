@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from sms_bridge.core.choice import Rival
 from sms_bridge.core.clock import Clock, SystemClock
 from sms_bridge.core.commit import Commit
 from sms_bridge.core.errors import StoreError
+from sms_bridge.core.lanes import ANY
 from sms_bridge.core.model import ClaimantView, Finished, Job, JobPart, Order, StatusError
 from sms_bridge.core.policy import Gate, LimitsOf, Policy, why
 from sms_bridge.core.ports import Journal, Reader, Transaction
@@ -30,7 +31,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 LOAD_RETRY = 1.0  # seconds until a failed read of the journal is tried again
-AFTER_RESTART = 60.0  # seconds that a modem which refused an order leaves it to others after a restart
 SEEN = 60.0  # seconds after which a modem that neither waits nor works is gone: a restart in place takes 20 to 40
 NONE_BEGUN = -1
 _MIN_VALIDITY = 5  # minutes; TP-VP knows no less (TS 23.040 9.2.3.12.1)
@@ -68,6 +68,10 @@ class Dispatcher:
     def sending(self) -> int:
         """Orders in the hands of modems."""
         return len(self._jobs)
+
+    def holds_of_all(self, modem: str) -> int:
+        """Orders that anybody might send, in the hands of this modem."""
+        return sum(job.modem == modem and job.order.lane == ANY for job in self._jobs)
 
     async def stop(self) -> None:
         """End what runs here; claims that wait are cancelled. Idempotent."""
@@ -195,6 +199,13 @@ class Dispatcher:
             if entry is not None and not entry.claimed:
                 self._queue.drop(seq)
 
+    def redate(self, deadlines: Mapping[int, int]) -> None:
+        """The deadlines of these orders (by seq) have moved with the clock: the network is told the new ones."""
+        for seq, deadline in deadlines.items():
+            entry = self._queue.entries.get(seq)
+            if entry is not None:
+                entry.order.deadline = deadline
+
     def _begun(self, job: Job, index: int, begun: Begun) -> bool:
         """Bring memory to where the journal is: whether part `index` may be written."""
         if job not in self._jobs:
@@ -253,11 +264,11 @@ class Dispatcher:
 
     async def _settle(self, job: Job) -> None:
         """The modem left the job half-way."""
-        seq, now, settings = job.order.seq, self._clock.now(), self._settings
-        others = self._others(job.modem)
+        seq, settings, others = job.order.seq, self._settings, self._others(job.modem)
         while not self._stopping:  # else the next start settles it
+            settle = partial(_settle_work, seq=seq, others=others, now=self._clock.now(), settings=settings)
             try:
-                verdict = await self._journal.write(lambda tx: _settle_work(tx, seq, others, now, settings))
+                verdict = await self._journal.write(settle)
             except StoreError:
                 await asyncio.sleep(LOAD_RETRY)
             else:
@@ -355,12 +366,14 @@ class Dispatcher:
             return
         now, wall = self._now(), self._clock.now()
         entries = []
-        for order, pending in found:
+        longest = max(self._settings.retry_cap, self._settings.bound_wait)  # whatever the clock says
+        for order, pending, avoided in found:
             wait = min(max(0, (order.not_before or 0) - wall) / 1000, self._settings.retry_cap)
-            blocked = dict.fromkeys(order.excluded.split(), now + AFTER_RESTART)
+            blocked = {name: now + min((at - wall) / 1000, longest) for name, at in avoided.items() if at > wall}
             entries.append(Entry(order, pending, False, now + wait if wait else 0.0, blocked))
-            if wait or blocked:
-                self._wake_at(now + (wait or AFTER_RESTART))
+            for until in (now + wait, *blocked.values()):
+                if until > now:
+                    self._wake_at(until)
         self._queue.loaded(lane, entries, exhausted=len(found) < window)
         self._wake()
 
@@ -439,9 +452,10 @@ def _fail_work(tx: Transaction, seq: int, error: StatusError, now: int) -> None:
 
 def _load_work(
     reader: Reader, lane: str, after: tuple[int, int] | None, limit: int
-) -> list[tuple[Order, tuple[int, ...] | None]]:
+) -> list[tuple[Order, tuple[int, ...] | None, dict[str, int]]]:
     return [
-        (order, _pending(reader, order) if order.attempt > 1 else None) for order in reader.ready(lane, after, limit)
+        (order, _pending(reader, order), reader.avoided(order.seq)) if order.attempt > 1 else (order, None, {})
+        for order in reader.ready(lane, after, limit)
     ]
 
 

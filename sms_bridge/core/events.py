@@ -10,12 +10,11 @@ from typing import Any
 
 from sms_bridge.core.clock import rfc3339
 from sms_bridge.core.model import Rejection, StatusError, StatusEvent
+from sms_bridge.core.redaction import mask
 from sms_bridge.core.states import OrderState
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _encode_ascii = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
-_MASK_KEEP_FRONT = 4
-_MASK_KEEP_BACK = 2
 
 
 def to_json(value: Any) -> str:
@@ -26,18 +25,7 @@ def to_json(value: Any) -> str:
 
 def mask_sim(sim: str | None) -> str | None:
     """`8936…42`; None for a SIM whose ICCID is not known."""
-    if not sim or sim.startswith("modem:"):
-        return None
-    if len(sim) <= _MASK_KEEP_FRONT + _MASK_KEEP_BACK:
-        return "…"
-    return f"{sim[:_MASK_KEEP_FRONT]}…{sim[-_MASK_KEEP_BACK:]}"
-
-
-def mask_number(number: str | None) -> str:
-    """A telephone number for logs: `+36…67`."""
-    if not number:
-        return "-"
-    return f"{number[:3]}…{number[-2:]}" if len(number) > 6 else "…"
+    return None if sim is None or sim.startswith("modem:") else mask(sim)
 
 
 def status_json(event: StatusEvent) -> str:

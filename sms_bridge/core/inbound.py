@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hardware.pdu import Deliver, PduError, StatusReport, decode, join
 from hardware.types import ReceivedPdu
-from sms_bridge.core import reports, sending, ulid
+from sms_bridge.core import reports, selftest, sending, ulid
 from sms_bridge.core.clock import to_ms
 from sms_bridge.core.events import raw_json, received_json
 from sms_bridge.core.model import InboundPart, InboundSet, OrphanReport, OutboxKind, Quarantined
@@ -37,13 +37,20 @@ class Incoming:
     region: str | None
     book: ContactBook
     own_number: str | None
+    recognise: Callable[[str | None], str | None] = lambda text: None  # see `SelfTests.recognise`
 
 
-def prepare(pdu: ReceivedPdu, settings: CoreSettings, book: ContactBook, own_number: str | None) -> Incoming:
+def prepare(
+    pdu: ReceivedPdu,
+    settings: CoreSettings,
+    book: ContactBook,
+    own_number: str | None,
+    recognise: Callable[[str | None], str | None] = lambda text: None,
+) -> Incoming:
     scope = pdu.iccid or f"modem:{pdu.modem}"
-    return Incoming(
-        pdu, scope, content_key(scope, pdu.raw), to_ms(pdu.received_at), settings.default_region, book, own_number
-    )
+    key = content_key(scope, pdu.raw)
+    received_at = to_ms(pdu.received_at)
+    return Incoming(pdu, scope, key, received_at, settings.default_region, book, own_number, recognise)
 
 
 def content_key(scope: str, raw: str) -> bytes:
@@ -65,20 +72,21 @@ def sender_of(item: Incoming) -> str:
 
 def store(tx: Transaction, items: Sequence[Incoming], now: int, settings: CoreSettings) -> tuple[int | None, list[int]]:
     """Commit a batch; (when the next incomplete message falls due, the orders that reports moved on)."""
-    fresh = _fresh(tx, items, settings)
+    fresh = _note_fresh(tx, items)
     due: int | None = None
     moved: list[int] = []
     for item in items:
         pdu = item.pdu.pdu
+        if fresh[item.content_key] <= 0:
+            continue  # read again
+        fresh[item.content_key] -= 1
         if isinstance(pdu, StatusReport):
             order = _store_report(tx, item, pdu, now)
             if order is not None:
                 moved.append(order)
         elif isinstance(pdu, Deliver):
-            if fresh[item.content_key] > 0:
-                fresh[item.content_key] -= 1
-                waits = _store_deliver(tx, item, pdu, now, settings)
-                due = waits if due is None else min(due, waits or due)
+            waits = _store_deliver(tx, item, pdu, now, settings)
+            due = waits if due is None else min(due, waits or due)
         else:
             reason = item.pdu.error or "a message that this SIM itself had sent or drafted"
             quarantine(tx, item, reason, now)
@@ -95,37 +103,38 @@ def expire(
 ) -> None:
     """Publish as partial what waited for its missing parts for too long; the rest may still come."""
     for inbound in tx.sets_due(now, limit):
-        inbound.state = "partial"
-        inbound.partial_at = None
-        parts = tx.set_parts(inbound.seq)
-        inbound.payload = _render(inbound, parts, settings.default_region, book, own_number(inbound.modem))
+        _publish(tx, inbound, now, settings.default_region, book, own_number(inbound.modem))
         tx.save_set(inbound)
-        tx.emit(OutboxKind.IN, inbound.payload)
 
 
-def _fresh(tx: Transaction, items: Sequence[Incoming], settings: CoreSettings) -> dict[bytes, int]:
-    """How many copies of each content are new.
+def set_aside(tx: Transaction, item: Incoming, reason: str, now: int) -> None:
+    """Take up a message that cannot be processed as one that cannot be understood."""
+    if _note_fresh(tx, [item])[item.content_key] > 0:
+        quarantine(tx, item, reason, now)
+
+
+def _note_fresh(tx: Transaction, items: Sequence[Incoming]) -> dict[bytes, int]:
+    """How many copies of each content are new; all of them are known from here on.
 
     Two copies that lie in one storage at the same time are two messages, however alike (domain E4.1); all else
     is the same message read again.
     """
     slots: dict[bytes, set[tuple[str, int | None]]] = {}
+    scopes: dict[str, dict[bytes, int]] = {}
     for item in items:
-        if isinstance(item.pdu.pdu, Deliver):
-            slots.setdefault(item.content_key, set()).add((item.pdu.storage, item.pdu.index))
-    fresh = {}
-    for key, places in slots.items():
-        copies = max(Counter(storage for storage, _ in places).values())
-        since = min(i.received_at for i in items) - int(settings.dedupe_window * 1000)
-        fresh[key] = copies - len(tx.inbound_parts_like(key, since))
-    return fresh
+        slots.setdefault(item.content_key, set()).add((item.pdu.storage, item.pdu.index))
+        scopes.setdefault(item.scope, {})[item.content_key] = 0
+    known = tx.contents(list(slots))
+    seen = {key: max(Counter(storage for storage, _ in places).values()) for key, places in slots.items()}
+    for scope, keys in scopes.items():
+        tx.note_contents(scope, {key: seen[key] for key in keys})
+    return {key: copies - known.get(key, 0) for key, copies in seen.items()}
 
 
 def _store_deliver(tx: Transaction, item: Incoming, pdu: Deliver, now: int, settings: CoreSettings) -> int | None:
     concat = usable(pdu.concat)
     part = InboundPart(
         seq=0,
-        content_key=item.content_key,
         body_key=_body_key(pdu),
         set_seq=0,
         number=concat.seq if concat else 1,
@@ -138,11 +147,16 @@ def _store_deliver(tx: Transaction, item: Incoming, pdu: Deliver, now: int, sett
     if concat is None:
         inbound = _new_set(item, pdu, part, now, total=1)
         inbound.state = "whole"
-        inbound.payload = _render_parts(inbound, [pdu], [], item.region, item.book, item.own_number)
+        nonce = item.recognise(pdu.text)
+        if nonce is None:
+            inbound.payload = _render_parts(inbound, [pdu], [], item.region, item.book, item.own_number)
         tx.add_set(inbound)
         part.set_seq = inbound.seq
         tx.add_part(part)
-        tx.emit(OutboxKind.IN, inbound.payload)
+        if nonce is None:
+            tx.emit(OutboxKind.IN, inbound.payload)
+        else:  # nobody's message: it stays without a payload, and `inbox` shows those that have one
+            selftest.arrived(tx, nonce, item.pdu.modem, item.received_at, now)
         return None
     return _store_piece(tx, item, pdu, part, now, settings)
 
@@ -175,12 +189,10 @@ def _store_piece(
         return inbound.partial_at
     inbound.have += 1
     if inbound.have >= inbound.total:
-        inbound.state = "whole"
-        inbound.partial_at = None
-        parts = tx.set_parts(inbound.seq)
-        inbound.payload = _render(inbound, parts, item.region, item.book, item.own_number)
-        tx.emit(OutboxKind.IN, inbound.payload)
-    elif inbound.state == "collecting":
+        _publish(tx, inbound, now, item.region, item.book, item.own_number)
+    else:
+        # One that was published as partial is again when no more comes for as long: under its id, with more in it.
+        inbound.state = "collecting"
         inbound.partial_at = now + int(settings.reassembly_timeout * 1000)
     tx.save_set(inbound)
     return inbound.partial_at
@@ -205,22 +217,64 @@ def _new_set(item: Incoming, pdu: Deliver, part: InboundPart, now: int, total: i
     )
 
 
-def _render(
-    inbound: InboundSet,
-    parts: Sequence[InboundPart],
-    region: str | None,
-    book: ContactBook,
-    own_number: str | None,
-) -> str:
-    """The payload of a message from its stored parts."""
-    pdus: dict[int, Deliver] = {}
-    for part in parts:
-        pdu = decode(part.raw)
-        assert isinstance(pdu, Deliver)  # nothing else is stored as a part
-        pdus.setdefault(part.number, pdu)
+def _publish(
+    tx: Transaction, inbound: InboundSet, now: int, region: str | None, book: ContactBook, own_number: str | None
+) -> None:
+    """Publish what there is of a message. Parts that cannot be read any more, or all of them, go to the quarantine."""
+    inbound.partial_at = None
+    parts = tx.set_parts(inbound.seq)
+    pdus, broken = _readable(parts)
     missing = [number for number in range(1, inbound.total + 1) if number not in pdus]
-    ordered = [pdus[number] for number in sorted(pdus)]
-    return _render_parts(inbound, ordered, missing, region, book, own_number)
+    try:
+        if pdus:
+            ordered = [pdus[number] for number in sorted(pdus)]
+            inbound.payload = _render_parts(inbound, ordered, missing, region, book, own_number)
+    except Exception as error:  # a defect of ours: it must not come back each second, nor hold up the others
+        log.exception("message %s could not be put together", inbound.id)
+        pdus, broken = {}, [(part, f"it could not be put together: {type(error).__name__}") for part in parts]
+    for part, reason in broken:
+        _break(tx, inbound, part, reason, now)
+    inbound.have = len(pdus)
+    if not pdus:
+        inbound.state = "broken"
+        return
+    inbound.state = "partial" if missing else "whole"
+    tx.emit(OutboxKind.IN, inbound.payload)
+
+
+def _readable(parts: Sequence[InboundPart]) -> tuple[dict[int, Deliver], list[tuple[InboundPart, str]]]:
+    """The stored parts by number, decoded anew, and those that cannot be, through a bad sector perhaps, with why."""
+    pdus: dict[int, Deliver] = {}
+    broken: list[tuple[InboundPart, str]] = []
+    for part in parts:
+        try:
+            pdu = decode(part.raw)
+        except PduError as error:
+            broken.append((part, f"it cannot be decoded any more: {error}"))
+            continue
+        if isinstance(pdu, Deliver):
+            pdus.setdefault(part.number, pdu)
+        else:
+            broken.append((part, "it is no received message any more"))
+    return pdus, broken
+
+
+def _break(tx: Transaction, inbound: InboundSet, part: InboundPart, reason: str, now: int) -> None:
+    """Move a stored part to the quarantine."""
+    log.error("part %d of message %s is put aside: %s", part.number, inbound.id, reason)
+    tx.drop_part(part.seq)
+    kept = Quarantined(
+        seq=0,
+        content_key=content_key(inbound.scope, part.raw),
+        raw=_printable(part.raw),
+        error=reason,
+        modem=inbound.modem,
+        scope=inbound.scope,
+        storage=part.storage,
+        idx=part.idx,
+        received_at=part.received_at,
+    )
+    _keep(tx, kept, now)
 
 
 def _render_parts(
@@ -301,15 +355,19 @@ def quarantine(tx: Transaction, item: Incoming, reason: str, now: int) -> None:
         idx=pdu.index,
         received_at=item.received_at,
     )
+    _keep(tx, kept, now)
+
+
+def _keep(tx: Transaction, kept: Quarantined, now: int) -> None:
     if tx.add_quarantined(kept):
         payload = raw_json(
             id=ulid.new(now),
             pdu=kept.raw,
             reason=kept.error,
-            modem=pdu.modem,
-            sim=item.scope,
-            storage=pdu.storage,
-            received_at=item.received_at,
+            modem=kept.modem,
+            sim=kept.scope,
+            storage=kept.storage,
+            received_at=kept.received_at,
         )
         tx.emit(OutboxKind.RAW, payload)
 

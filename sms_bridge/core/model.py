@@ -28,6 +28,7 @@ class SendRequest:
     validity: int | None = None  # seconds
     send_at: datetime | None = None  # aware
     deadline: datetime | None = None  # aware; never sent after it
+    expires_in: float | None = None  # seconds from its submission; a deadline that no clock has a say in
     delivery_report: bool = True
     on_unknown: OnUnknown = OnUnknown.HOLD
     encoding: str = AUTO  # "auto", "gsm7", "ucs2"
@@ -127,6 +128,17 @@ class Attempt:
     error_text: str | None = None
     report_status: int | None = None  # TP-ST
     report_weak: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A part that the network took and for which a delivery report is wanted."""
+
+    sim: str
+    recipient: str
+    at: int  # when the network took it
+    reported: bool
+    took: int | None  # ms until the report, where it can be told
 
 
 @dataclass(slots=True)
@@ -255,7 +267,7 @@ class InboundSet:
     scope: str  # the SIM's name in the journal
     modem: str
     sender: str
-    state: str  # "whole", "collecting", "partial"
+    state: str  # "whole", "collecting", "partial" (what there was is published), "broken" (none of it can be read)
     received_at: int
     sent_at: int | None
     total: int
@@ -266,12 +278,19 @@ class InboundSet:
     payload: str  # the JSON text that was published last
 
 
+@dataclass(frozen=True, slots=True)
+class InboxPage:
+    """Received messages as JSON texts, newest first; `next` is the `before` of the page behind, None at the end."""
+
+    messages: list[str]
+    next: int | None
+
+
 @dataclass(slots=True)
 class InboundPart:
     """One received PDU, as it came."""
 
     seq: int  # 0 until stored
-    content_key: bytes
     body_key: bytes  # of the user data alone: tells a repeated part from another one
     set_seq: int
     number: int  # from 1
@@ -323,3 +342,35 @@ class OrphanReport:
     status: int
     sent_at: int | None  # SCTS
     received_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClockMark:
+    """The clock by which the times in the journal were taken last."""
+
+    boot: str  # the run of the machine
+    offset: int  # ms, what the clock adds to the time since the machine was started: constant until it jumps
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long each kind of wait may last at most, in ms: no clock makes it longer."""
+
+    bound: int  # for the SIM of a half-sent message
+    retry: int
+    avoided: int  # a modem that refused
+    parts: int  # for the rest of a received message
+
+
+@dataclass(frozen=True, slots=True)
+class Cutoffs:
+    """The highest number of each table that may go."""
+
+    orders: int  # and only those that ended before `ended_before`
+    inbound: int
+    quarantine: int
+    orphan_reports: int
+    outbox: int
+    contents: int  # and only those that are not among the latest of their SIM
+    ended_before: int  # UTC ms
+    counted_before: int = 0  # UTC ms: of counters of SIMs

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from sms_bridge.core.commit import Commit
 from sms_bridge.core.model import (
     Attempt,
     Balance,
+    ClockMark,
+    Cutoffs,
+    Handed,
     InboundPart,
     InboundSet,
     Order,
     OrphanReport,
     OutboxRow,
     Quarantined,
+    Waits,
 )
 
 T = TypeVar("T")
@@ -48,6 +52,9 @@ class Reader(Protocol):
     def balances(self) -> list[Balance]:
         """What is known of SIMs' accounts."""
 
+    def avoided(self, order_seq: int) -> dict[str, int]:
+        """The modems that leave this order to others, each with the time until when (UTC ms)."""
+
     def usage(self) -> list[tuple[str, str, int]]:
         """(SIM, local day as YYYY-MM-DD, parts) of the last two months."""
 
@@ -60,8 +67,54 @@ class Reader(Protocol):
     def conversations(self) -> list[tuple[str, str, int]]:
         """(number, SIM, UTC ms), oldest first."""
 
+    def queues(self) -> dict[str, int]:
+        """Orders that wait for a modem or are in the hands of one, by lane."""
 
-class Transaction(Reader, Protocol):
+    def handed(self, orders: int, limit: int) -> list[Handed]:
+        """What the network took of the latest `orders` orders that want a delivery report, newest first."""
+
+    def meta(self, name: str) -> str | None:
+        """A value that outlives the process; None: it was never set."""
+
+
+class Upkeep(Protocol):
+    """What is done with the tables as wholes, inside a transaction."""
+
+    def purge(self, cutoffs: Cutoffs, limit: int) -> int:
+        """Delete at most about `limit` rows of each table that may go; returns how many went."""
+
+    def highest(self, table: str) -> int:
+        """The highest number ever given in a table that `Cutoffs` names."""
+
+    def age_notes(self, table: str) -> list[tuple[int, int]]:
+        """(ms of running, highest number at that time), oldest first."""
+
+    def add_age_note(self, table: str, ran: int, seq: int) -> None:
+        """See `age_notes`."""
+
+    def drop_age_notes(self, table: str, before: int) -> None:
+        """Forget those older than `before` ms of running."""
+
+    def ran(self) -> int:
+        """For how many ms the bridge had run in all when that was noted last."""
+
+    def note_ran(self, ran: int) -> None:
+        """See `ran`."""
+
+    def clock_mark(self) -> ClockMark | None:
+        """The clock of the newest times in here; None in a new journal."""
+
+    def set_clock_mark(self, mark: ClockMark) -> None:
+        """See `clock_mark`."""
+
+    def move_waits(self, by: int, now: int, most: Waits) -> None:
+        """The clock jumped by `by` ms: move all waits with it; none ends later than `most` from now."""
+
+    def move_expiries(self, by: int, boot: str) -> dict[int, int]:
+        """Move what expires by the clock of this run of the machine; the deadlines of unfinished orders after that."""
+
+
+class Transaction(Reader, Upkeep, Protocol):
     """All or nothing. May be rolled back and run again: work must have no effect but through this."""
 
     def known_ids(self, ids: Sequence[str]) -> set[str]:
@@ -106,8 +159,20 @@ class Transaction(Reader, Protocol):
     def drop_orphan(self, seq: int) -> None:
         """It found its part."""
 
-    def inbound_parts_like(self, content_key: bytes, since: int) -> list[InboundPart]:
-        """Committed PDUs with this content, received after `since` or among the latest few hundred."""
+    def add_expiries(self, expiries: Sequence[tuple[int, int, int | None]]) -> None:
+        """Remember (order seq, when it expires by this machine's clock, the deadline that it has besides)."""
+
+    def drop_deadline(self, seq: int) -> None:
+        """This order is to be sent all the same."""
+
+    def avoid(self, order_seq: int, modem: str, until: int) -> None:
+        """`modem` leaves this order to others until then (UTC ms)."""
+
+    def contents(self, keys: Sequence[bytes]) -> dict[bytes, int]:
+        """How many copies of each content came, of those that are known."""
+
+    def note_contents(self, scope: str, copies: Mapping[bytes, int]) -> None:
+        """These contents were on this SIM just now, so often in all."""
 
     def open_sets(self, scope: str, sender: str, ref: int, total: int, bits: int) -> list[InboundSet]:
         """Messages still in pieces under this key, newest first."""
@@ -127,6 +192,9 @@ class Transaction(Reader, Protocol):
     def add_part(self, part: InboundPart) -> None:
         """Insert and give it its `seq`."""
 
+    def drop_part(self, seq: int) -> None:
+        """It cannot be read any more."""
+
     def sets_due(self, now: int, limit: int) -> list[InboundSet]:
         """Messages whose missing parts were waited for long enough."""
 
@@ -135,6 +203,9 @@ class Transaction(Reader, Protocol):
 
     def save_balance(self, balance: Balance) -> None:
         """Insert or replace."""
+
+    def set_meta(self, name: str, value: str) -> None:
+        """Keep a value."""
 
     def emit(self, kind: str, payload: str) -> None:
         """Put one message into the outbox, after those that are there."""
@@ -147,26 +218,6 @@ class Transaction(Reader, Protocol):
 
     def save_conversations(self, rows: Sequence[tuple[str, str, int]]) -> None:
         """As `conversations` gives them back."""
-
-    def purge(self, cutoffs: PurgeCutoffs, limit: int) -> int:
-        """Delete at most about `limit` rows that are older; returns how many went."""
-
-
-class PurgeCutoffs(Protocol):
-    """UTC milliseconds; what is older may go."""
-
-    @property
-    def orders(self) -> int: ...
-    @property
-    def inbound(self) -> int: ...
-    @property
-    def quarantine(self) -> int: ...
-    @property
-    def orphans(self) -> int: ...
-    @property
-    def outbox(self) -> int: ...
-    @property
-    def counters(self) -> int: ...
 
 
 class Journal(Protocol):

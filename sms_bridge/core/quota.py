@@ -70,10 +70,11 @@ class Usage:
         today = self.day_of(now)
         start = cycle_start(today, limits.cycle_day)
         if limits.recipients_per_month is not None and self.recipients.get(number, date.min) < start:
-            known = sum(day >= start for day in self.recipients.values())
+            known = sum(start <= day <= today for day in self.recipients.values())
             if known >= limits.recipients_per_month:
                 return Full("recipients", limits.recipients_per_month, self._ms(cycle_end(start, limits.cycle_day)))
-        month = sum(count for day, count in self.days.items() if day >= start)
+        # Days ahead were counted while the clock was wrong: they must not hold a SIM up until they come.
+        month = sum(count for day, count in self.days.items() if start <= day <= today)
         if _over(month, parts, limits.per_month):
             return Full("month", limits.per_month or 0, self._ms(cycle_end(start, limits.cycle_day)))
         if _over(self.days.get(today, 0), parts, limits.per_day):
@@ -93,8 +94,8 @@ class Usage:
             "minute": (limits.per_minute, sum(n for at, n in self._recent if at > now - MINUTE_MS)),
             "hour": (limits.per_hour, sum(n for _, n in self._recent)),
             "day": (limits.per_day, self.days.get(today, 0)),
-            "month": (limits.per_month, sum(n for day, n in self.days.items() if day >= start)),
-            "recipients": (limits.recipients_per_month, sum(day >= start for day in self.recipients.values())),
+            "month": (limits.per_month, sum(n for day, n in self.days.items() if start <= day <= today)),
+            "recipients": (limits.recipients_per_month, sum(start <= day <= today for day in self.recipients.values())),
         }
         return {name: {"used": n, "limit": limit} for name, (limit, n) in used.items() if limit is not None}
 

@@ -294,6 +294,7 @@ def _requeue(
         blocked = modem
         if retry.counts and modem not in order.excluded.split():
             order.excluded = f"{order.excluded} {modem}".strip()
+        tx.avoid(order.seq, modem, now + delay_ms)
     tx.save_order(order)
     pending = tuple(pending_parts(order, attempts))
     return Verdict(order, over=True, delay=retry.delay, blocked=blocked, pending=pending)

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from hardware.pdu import Deliver
 from hardware.types import ReceivedPdu
-from sms_bridge.core import inbound, sending, submission
-from sms_bridge.core.clock import Clock, SystemClock, rfc3339
+from sms_bridge.core import inbound, retention, sending, submission, timekeeping
+from sms_bridge.core.clock import JUMP, SET_AFTER, STEP, Clock, SystemClock, rfc3339
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.errors import NumberError, StoreError
 from sms_bridge.core.events import event_json, rejection_event, status_json
 from sms_bridge.core.model import (
     Accepted,
     Attempt,
+    InboxPage,
     Order,
     OutboxKind,
     Rejected,
@@ -29,8 +29,7 @@ from sms_bridge.core.model import (
 from sms_bridge.core.moves import move, status_of
 from sms_bridge.core.numbers import ContactBook, DictContactBook, expand, normal_sender
 from sms_bridge.core.ports import Journal, Reader, Transaction
-from sms_bridge.core.quota import KEPT_DAYS
-from sms_bridge.core.settings import DAY, CoreSettings
+from sms_bridge.core.settings import CoreSettings
 from sms_bridge.core.states import POSSIBLY_SENT, OrderState, Stage
 
 log = logging.getLogger(__name__)
@@ -39,18 +38,6 @@ TICK_LIMIT = 200  # rows that one tick works on; the next goes on
 RECHECK = 30.0  # seconds after which due times are looked up whatever is thought to be known
 PURGE_EVERY = 60.0  # seconds
 PURGE_LIMIT = 200  # rows of each table in one go
-
-
-@dataclass(frozen=True, slots=True)
-class Cutoffs:
-    """See `core.ports.PurgeCutoffs`."""
-
-    orders: int
-    inbound: int
-    quarantine: int
-    orphans: int
-    outbox: int
-    counters: int = 0
 
 
 class Service:
@@ -66,6 +53,8 @@ class Service:
         contacts: ContactBook | None = None,
         knows_modem: Callable[[str], bool] = lambda name: True,
         own_number: Callable[[str], str | None] = lambda modem: None,
+        clock_changed: Callable[[int], None] = lambda by: None,
+        recognise: Callable[[str | None], str | None] = lambda text: None,
     ) -> None:
         self._journal = journal
         self._dispatcher = dispatcher
@@ -76,18 +65,31 @@ class Service:
         )
         self._knows_modem = knows_modem
         self._own_number = own_number
+        self._clock_changed = clock_changed  # told by how many ms
+        self._recognise = recognise  # the nonce of a self-test's message
         self._next_due = 0  # UTC ms; nothing falls due before
         self._checked = -RECHECK
         self._purged = 0.0
-        self._born = (self._clock.now(), self._clock.monotonic())
+        self._steady_since = self._clock.monotonic()  # or longer: the clock has not jumped since
+        self._born = self._clock.monotonic()
+        self._ran = 0  # ms that the bridge had run in all, before this process
+
+    @property
+    def clock_is_set(self) -> bool:
+        """Whether the time can be right."""
+        return self._clock.now() >= SET_AFTER
 
     async def start(self) -> None:
         """Put in order what the last process left; before the first claim. StoreError: try again."""
-        now, settings = self._clock.now(), self._settings
-        orders = await self._journal.write(lambda tx: _recover(tx, now, settings))
+        reading, settings = timekeeping.Reading.of(self._clock), self._settings
+        followed, orders, self._ran = await self._journal.write(lambda tx: _recover(tx, reading, settings))
+        if followed.by:
+            log.warning("the clock has changed by %d s since the bridge ran last", followed.by // 1000)
+        if not self.clock_is_set:
+            log.warning("the clock is not set: it says %s", rfc3339(reading.now))
         if orders:
             log.warning("%d orders were being sent when the bridge ended", orders)
-        await self._journal.read(lambda reader: self._dispatcher.policy.load(reader, now))
+        await self._journal.read(lambda reader: self._dispatcher.policy.load(reader, reading.now))
 
     async def submit(self, batch: Sequence[SendRequest]) -> list[Accepted | Rejected]:
         """Check and commit a batch of orders in one go; statuses are in the outbox when this returns.
@@ -119,7 +121,10 @@ class Service:
         """Commit what modems received: messages, reports, what cannot be understood. StoreError: nothing was."""
         if not batch:
             return
-        items = [inbound.prepare(pdu, self._settings, self._book, self._own_number(pdu.modem)) for pdu in batch]
+        items = [
+            inbound.prepare(pdu, self._settings, self._book, self._own_number(pdu.modem), self._recognise)
+            for pdu in batch
+        ]
         now, settings = self._clock.now(), self._settings
         try:
             due, moved = await self._journal.write(lambda tx: inbound.store(tx, items, now, settings))
@@ -149,18 +154,21 @@ class Service:
                 raise
             except Exception as error:
                 reason = f"it could not be processed: {type(error).__name__}"
-                await self._journal.write(partial(inbound.quarantine, item=item, reason=reason, now=now))
+                await self._journal.write(partial(inbound.set_aside, item=item, reason=reason, now=now))
 
     async def store(self, batch: list[ReceivedPdu]) -> None:
         """The modems' `InboundSink`."""
         await self.receive(batch)
 
-    async def cancel(self, id: str) -> list[dict[str, Any]]:
-        """Cancel what has not been begun of this id; the statuses after that. Empty: no such id."""
+    async def cancel(self, id: str) -> tuple[list[dict[str, Any]], int]:
+        """Cancel what has not been begun of this id; the statuses after that, and how many orders this ended.
+
+        No statuses: no such id.
+        """
         now = self._clock.now()
         orders, cancelled = await self._journal.write(lambda tx: _cancel(tx, id, now))
         self._dispatcher.forget(cancelled)
-        return [_status_dict(order) for order in orders]
+        return [_status_dict(order) for order in orders], len(cancelled)
 
     async def resend(self, id: str) -> int:
         """A person decides that orders of unknown fate be sent once more; returns how many will be."""
@@ -184,9 +192,11 @@ class Service:
             raise NumberError("group", f"{to} has {len(numbers)} members: ask for one of them")
         return self._dispatcher.explain(numbers[0], parts)
 
-    async def inbox(self, limit: int = 50, before: int | None = None) -> list[str]:
-        """Received messages as JSON texts, newest first."""
-        return await self._journal.read(lambda reader: [s.payload for s in reader.inbox(limit, before)])
+    async def inbox(self, limit: int = 50, before: int | None = None) -> InboxPage:
+        """Received messages, newest first; `before` is what the page before named as its `next`."""
+        found = await self._journal.read(lambda reader: reader.inbox(limit + 1, before))
+        page = found[:limit]
+        return InboxPage([each.payload for each in page], page[-1].seq if len(found) > limit else None)
 
     def caller(self, number: object) -> dict[str, str | None]:
         """Who calls, as a received message tells its sender: `number` in the bridge's form, `contact`."""
@@ -202,6 +212,7 @@ class Service:
 
     async def tick(self) -> None:
         """Do what has fallen due; cheap when nothing has. Call it about once a second."""
+        await self._keep_time()
         monotonic, now = self._clock.monotonic(), self._clock.now()
         if now >= self._next_due or monotonic - self._checked >= RECHECK:
             await self._run_due(now)
@@ -221,6 +232,27 @@ class Service:
             self._purged = monotonic
             self._purge(now)
 
+    async def _keep_time(self) -> None:
+        """Follow the machine's clock: small corrections as they come, a jump together with all that it concerns."""
+        by = self._clock.astray()
+        self._clock.adopt(by)
+        if abs(by) < STEP:
+            return
+        # No step of the loop between the jump and its transaction: all that was stamped before it is moved by it.
+        reading, settings = timekeeping.Reading.of(self._clock), self._settings
+        try:
+            followed = await self._journal.write(lambda tx: timekeeping.follow(tx, reading, settings))
+        except BaseException:
+            self._clock.adopt(-by)  # it is tried again with the next tick, on the old time until then
+            raise
+        if abs(by) <= JUMP:
+            return
+        log.warning("the clock was changed by %d s, to %s", by // 1000, rfc3339(reading.now))
+        self._next_due = 0
+        self._steady_since = self._clock.monotonic()
+        self._dispatcher.redate(followed.deadlines)
+        self._clock_changed(by)
+
     async def _run_due(self, now: int) -> None:
         due = await self._journal.read(lambda reader: reader.next_due())
         if due is not None and due <= now:
@@ -234,34 +266,19 @@ class Service:
         self._next_due = due if due is not None else 2**62
 
     def _purge(self, now: int) -> None:
-        s = self._settings
-        cutoffs = Cutoffs(
-            orders=self._cutoff(now, s.retention_days),
-            inbound=self._cutoff(now, s.retention_days),
-            quarantine=self._cutoff(now, s.quarantine_days),
-            orphans=self._cutoff(now, s.report_days),
-            outbox=self._cutoff(now, s.outbox_days),
-            counters=self._cutoff(now, KEPT_DAYS),
+        settings = self._settings
+        monotonic = self._clock.monotonic()
+        age = retention.Age(
+            ran=self._ran + int((monotonic - self._born) * 1000),
+            now=now if monotonic - self._steady_since >= retention.STEADY else None,
         )
 
         def purge(tx: Transaction) -> None:
             # A full batch says that there is more: go on with the next commits, not in this one.
-            if tx.purge(cutoffs, PURGE_LIMIT) >= PURGE_LIMIT:
+            if retention.purge(tx, settings, age, PURGE_LIMIT) >= PURGE_LIMIT:
                 self._purged = 0.0
 
         self._journal.later(purge)
-
-    def _cutoff(self, now: int, days: float) -> int:
-        """What is older may go, if it is by more than the word of a clock that has jumped.
-
-        A machine without a clock of its own boots months or decades behind, and what it took meanwhile is not old when
-        it learns the time: a jump counts only once the process itself has lived for `days`.
-        """
-        born, since = self._born
-        lived = self._clock.monotonic() - since
-        if lived < days * DAY:
-            now = min(now, born + int(lived * 1000))
-        return now - int(days * DAY * 1000)
 
     def _note_due(self, *times: int | None) -> None:
         for time in times:
@@ -275,11 +292,14 @@ def _store_one(
     return inbound.store(tx, [item], now, settings)
 
 
-def _recover(tx: Transaction, now: int, settings: CoreSettings) -> int:
-    orders = sending.recover(tx, now, settings)
+def _recover(
+    tx: Transaction, reading: timekeeping.Reading, settings: CoreSettings
+) -> tuple[timekeeping.Followed, int, int]:
+    followed = timekeeping.follow(tx, reading, settings)
+    orders = sending.recover(tx, reading.now, settings)
     if orders:
-        tx.emit(OutboxKind.EVENT, event_json("recovery", now, {"orders": orders}))
-    return orders
+        tx.emit(OutboxKind.EVENT, event_json("recovery", reading.now, {"orders": orders}))
+    return followed, orders, tx.ran()
 
 
 def _due(tx: Transaction, now: int) -> tuple[list[Order], list[int]]:
@@ -327,7 +347,9 @@ def _resend(tx: Transaction, id: str, now: int) -> list[Order]:
         order.resends = 0
         order.attempt += 1
         order.failures = 0
-        order.deadline = None if order.deadline is not None and order.deadline <= now else order.deadline
+        if order.deadline is not None and order.deadline <= now:
+            order.deadline = None
+            tx.drop_deadline(order.seq)
         order.stage = Stage.READY
         tx.save_order(order)
     return orders

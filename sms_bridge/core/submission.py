@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from hardware.pdu import PduError, SubmitRequest, encode, estimate
 from sms_bridge.core import ulid
-from sms_bridge.core.clock import to_ms
+from sms_bridge.core.clock import SET_AFTER, to_ms
 from sms_bridge.core.errors import NumberError
 from sms_bridge.core.events import is_writable, rejection_event, status_json, to_json
 from sms_bridge.core.lanes import lane_of
@@ -40,6 +40,7 @@ class Prepared:
     request: SendRequest
     id: str
     fingerprint: bytes
+    expires_at: int | None = None  # by the clock as it is now
     orders: list[Order] = field(default_factory=list)
     statuses: list[str] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
@@ -68,6 +69,8 @@ def prepare(
         prepared.rejections.append(_rejection(prepared, refused.code, refused.text, _sole(request)))
         return prepared
     prepared.fingerprint = fingerprint(request)
+    if request.expires_in is not None:
+        prepared.expires_at = now + round(request.expires_in * 1000)
     for recipient in _recipients(prepared, settings, book):
         order = _order(prepared, recipient, now, text, parts, encoding, transaction)
         prepared.orders.append(order)
@@ -130,6 +133,14 @@ def store(tx: Transaction, batch: Sequence[Prepared], now: int) -> tuple[list[Ac
         ]
         if keys:
             tx.add_delivery_keys(keys)
+        expiries = [
+            (order.seq, p.expires_at, _deadline(p.request))
+            for p in fresh.values()
+            if p.expires_at is not None
+            for order in p.orders
+        ]
+        if expiries:
+            tx.add_expiries(expiries)
     return results, [order for order in repeated if order.stage is Stage.READY]
 
 
@@ -186,7 +197,10 @@ def _transaction(request: SendRequest) -> str:
     except (ValueError, TypeError, RecursionError) as error:
         raise _Refused(BAD_TRANSACTION, "`transaction` is no JSON value") from error
     if len(text) > MAX_TRANSACTION:
-        raise _Refused(BAD_TRANSACTION, f"`transaction` has at most {MAX_TRANSACTION} characters of JSON")
+        raise _Refused(
+            BAD_TRANSACTION,
+            f"`transaction` has at most {MAX_TRANSACTION} characters of JSON: it is echoed in each status",
+        )
     return text
 
 
@@ -275,9 +289,13 @@ def _order(
 ) -> Order:
     request = prepared.request
     send_at = to_ms(request.send_at) if request.send_at else None
-    deadline = to_ms(request.deadline) if request.deadline else None
+    fixed, expires_at = _deadline(request), prepared.expires_at
+    deadline = min((end for end in (fixed, expires_at) if end is not None), default=None)
     state, stage = OrderState.QUEUED, Stage.READY
-    if deadline is not None and deadline <= max(now, send_at or 0):
+    begins = max(now, send_at or 0)
+    # On a clock that was never set nobody knows how long it is until a time of day.
+    until_then = begins if now >= SET_AFTER else now
+    if (fixed is not None and fixed <= begins) or (expires_at is not None and expires_at <= until_then):
         state, stage = OrderState.EXPIRED, Stage.DONE
     elif send_at is not None and send_at > now:
         state, stage = OrderState.SCHEDULED, Stage.HELD
@@ -309,6 +327,11 @@ def _order(
         encoding=encoding,
         state_at=now,
     )
+
+
+def _deadline(request: SendRequest) -> int | None:
+    """The time of day that was asked for."""
+    return to_ms(request.deadline) if request.deadline else None
 
 
 def _rejection(prepared: Prepared, code: str, text: str, to: str | None) -> Rejection:

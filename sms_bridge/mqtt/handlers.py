@@ -8,6 +8,8 @@ from typing import Any, Protocol, TypeVar
 
 from hardware.pdu import PduError, estimate
 from sms_bridge.core.errors import CoreError, StoreError
+from sms_bridge.core.model import InboxPage
+from sms_bridge.core.selftest import Started
 from sms_bridge.mqtt.payloads import MAX_TEXT
 from sms_bridge.mqtt.requests import Handler, RequestError, text_field, whole_field
 
@@ -22,26 +24,29 @@ class QueryPort(Protocol):
     async def get(self, id: str) -> list[dict[str, Any]]:
         """The statuses of all orders of this id; empty: no such id."""
 
-    async def cancel(self, id: str) -> list[dict[str, Any]]:
-        """Cancel what has not been begun; the statuses after that; empty: no such id."""
+    async def cancel(self, id: str) -> tuple[list[dict[str, Any]], int]:
+        """Cancel what has not been begun; the statuses after that (none: no such id), and how many that were."""
 
     async def resend(self, id: str) -> int:
         """Send orders of unknown fate once more; how many."""
 
-    async def inbox(self, limit: int = 50, before: int | None = None) -> list[str]:
-        """Received messages as JSON texts, newest first."""
+    async def inbox(self, limit: int = 50, before: int | None = None) -> InboxPage:
+        """Received messages, newest first."""
 
     def explain(self, to: str, parts: int) -> list[dict[str, Any]]:
         """Which modem would send it, and why not the others."""
 
 
 ModemAction = Callable[[str], Awaitable[Any]]
+"""What is asked of the modem of that name. CoreError with a sentence."""
+
 ModemStep = Callable[[str, str], Awaitable[Any]]
 """The modem's name, and the step of its recovery."""
 
 Unlock = Callable[[str, str, str | None, bool], Awaitable[Any]]
 """The modem's name, a PIN, a PUK where the PIN is a new one, and whether the last attempt may be used."""
-"""What is asked of the modem of that name. CoreError with a sentence."""
+
+SelfTest = Callable[[str | None, str | None], Awaitable[Started]]
 
 
 class UssdPort(Protocol):
@@ -68,6 +73,7 @@ def make_handlers(
     ussd: UssdPort | None = None,
     health: Callable[[], Awaitable[Any]] | None = None,
     restart: Callable[[], Awaitable[Any]] | None = None,
+    self_test: SelfTest | None = None,
 ) -> dict[str, Handler]:
     """Handlers for what there is; a request without one is answered with a sentence."""
     questions = _Questions(service)
@@ -90,6 +96,8 @@ def make_handlers(
     for name, plain in (("health_check", health), ("restart", restart)):
         if plain is not None:
             handlers[name] = _without_fields(plain)
+    if self_test is not None:
+        handlers["self_test"] = _self_test(self_test)
     return handlers
 
 
@@ -103,9 +111,9 @@ class _Questions:
 
     async def cancel(self, fields: dict[str, Any]) -> Any:
         id = text_field(fields, "id")
-        orders = _known(id, await _stored(self._service.cancel(id)))
-        cancelled = sum(order.get("state") == "cancelled" for order in orders)
+        orders, cancelled = await _stored(self._service.cancel(id))
         if not cancelled:
+            _known(id, orders)
             raise RequestError(f"nothing of {_shown(id)} can be cancelled any more: it is {orders[0].get('state')}")
         return {"id": id, "cancelled": cancelled, "orders": orders}
 
@@ -130,8 +138,8 @@ class _Questions:
     async def inbox(self, fields: dict[str, Any]) -> Any:
         limit = whole_field(fields, "limit", 50, 1, MAX_INBOX)
         before = whole_field(fields, "before", None, 1, 2**62)
-        found = await _stored(self._service.inbox(limit or 50, before))
-        return {"messages": [json.loads(text) for text in found]}
+        page = await _stored(self._service.inbox(limit or 50, before))
+        return {"messages": [json.loads(text) for text in page.messages], "next": page.next}
 
 
 def _estimate(fields: dict[str, Any]) -> dict[str, Any]:
@@ -165,6 +173,17 @@ def _step(action: ModemStep, modems: Callable[[], Sequence[str]]) -> Handler:
     async def handler(fields: dict[str, Any]) -> Any:
         name = _modem(fields, modems)
         return await action(name, text_field(fields, "step") if "step" in fields else "auto")
+
+    return handler
+
+
+def _self_test(begin: SelfTest) -> Handler:
+    async def handler(fields: dict[str, Any]) -> Any:
+        sender, receiver = (
+            text_field(fields, key) if fields.get(key) is not None else None for key in ("sender", "receiver")
+        )
+        started = await _told(begin(sender, receiver))
+        return {"id": started.id, "sender": started.sender, "receiver": started.receiver}
 
     return handler
 

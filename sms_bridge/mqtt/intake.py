@@ -11,7 +11,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -55,6 +54,7 @@ class _Item:
     work: SendRequest | Rejection | None  # None: nothing to commit, only to acknowledge
     then: Callable[[], None] | None = None  # run once it is acknowledged
     digest: str | None = None
+    expires: float | None = None  # loop time; no clock has a say in it
     response_topic: str | None = None
     correlation: bytes | None = None
 
@@ -78,7 +78,9 @@ class Intake:
         self._drop = drop
         self._respond = respond
         self._epoch_file = epoch_file
-        self._epoch = ""
+        self._epoch = ""  # the name of the broker's session
+        self._epoch_kept = False  # it stands in the file
+        self._epoch_due: bool | None = None  # a connection waits for its name; True: for a new one
         self._epoch_ready = asyncio.Event()
         self._epoch_task: asyncio.Task[None] | None = None
         self._queue: deque[_Item] = deque()
@@ -124,9 +126,9 @@ class Intake:
         """A connection stands: packet ids mean something within `session` only."""
         self._forget()
         self._epoch_ready.clear()
-        if self._epoch_task is not None:
-            self._epoch_task.cancel()
-        self._epoch_task = asyncio.create_task(self._open_epoch(new=not session.present), name="mqtt-epoch")
+        self._epoch_due = bool(self._epoch_due) or not session.present
+        if self._epoch_task is None or self._epoch_task.done():
+            self._epoch_task = asyncio.create_task(self._name_epochs(), name="mqtt-epoch")
 
     def link_down(self) -> None:
         """What is not committed yet will be sent again by the broker."""
@@ -163,7 +165,8 @@ class Intake:
             item.digest = hashlib.blake2b(message.topic + b"\0" + payload, digest_size=12).hexdigest()
         item.work.redelivered = message.dup
         if "MessageExpiryInterval" in properties:
-            _expire(item.work, properties["MessageExpiryInterval"])
+            lifetime = min(properties["MessageExpiryInterval"], MAX_EXPIRY)
+            item.expires = asyncio.get_running_loop().time() + lifetime
         return item
 
     def _work(self, parsed: Incoming, payload: bytes, retained: bool) -> SendRequest | Rejection | None:
@@ -217,6 +220,8 @@ class Intake:
         for item in batch:
             if item.digest is not None and isinstance(item.work, SendRequest):
                 item.work.delivery_key = f"{self._epoch}:{item.mid}:{item.digest}"
+            if item.expires is not None and isinstance(item.work, SendRequest):
+                item.work.expires_in = item.expires - asyncio.get_running_loop().time()
         rejections = [item.work for item in batch if isinstance(item.work, Rejection)]
         try:
             if rejections:
@@ -325,13 +330,24 @@ class Intake:
             connection.read_once()
             self._breathe_later(connection)
 
-    async def _open_epoch(self, *, new: bool) -> None:
-        """Name the broker's session durably: packet ids repeat in another one."""
-        try:
-            self._epoch = await asyncio.get_running_loop().run_in_executor(None, _load_epoch, self._epoch_file, new)
-        except OSError as error:
-            log.error("cannot write %s: %s; repeated deliveries may not be recognised", self._epoch_file, error)
-            self._epoch = os.urandom(EPOCH_BYTES).hex()
+    async def _name_epochs(self) -> None:
+        """Name the broker's session durably: packet ids repeat in another one.
+
+        One after the other, however quickly connections follow each other: what a thread writes for an earlier one
+        must not end up in the file behind the name that is used.
+        """
+        while self._epoch_due is not None:
+            new, self._epoch_due = self._epoch_due, None
+            if new:
+                self._epoch, self._epoch_kept = _new_epoch(), False
+            if self._epoch_kept:
+                continue
+            try:
+                keep = asyncio.get_running_loop().run_in_executor(None, _keep_epoch, self._epoch_file, self._epoch)
+                self._epoch, self._epoch_kept = await keep, True
+            except OSError as error:
+                log.error("cannot write %s: %s; repeated deliveries may not be recognised", self._epoch_file, error)
+                self._epoch = self._epoch or _new_epoch()  # the next connection tries to write it again
         self._epoch_ready.set()
 
 
@@ -359,12 +375,6 @@ def _misaddressed(parsed: Incoming, payload: bytes) -> Rejection | None:
     return None
 
 
-def _expire(request: SendRequest, seconds: int) -> None:
-    deadline = datetime.now(UTC) + timedelta(seconds=min(seconds, MAX_EXPIRY))
-    if request.deadline is None or deadline < request.deadline:
-        request.deadline = deadline
-
-
 def _answer(answer: Accepted | Rejected | Rejection | None, work: SendRequest | Rejection | None) -> bytes:
     transaction = work.transaction if work is not None else None
     result: dict[str, Any]
@@ -382,14 +392,16 @@ def _answer(answer: Accepted | Rejected | Rejection | None, work: SendRequest | 
     return json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _load_epoch(file: Path, new: bool) -> str:
-    """The name of the broker's session out of `file`, or a new one, durably written to it."""
-    if not new:
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            name = file.read_text("ascii").strip()
-            if len(name) == 2 * EPOCH_BYTES and name.isalnum():
-                return name
-    name = os.urandom(EPOCH_BYTES).hex()
+def _new_epoch() -> str:
+    return os.urandom(EPOCH_BYTES).hex()
+
+
+def _keep_epoch(file: Path, name: str) -> str:
+    """Write `name` durably to `file`; without one, the name that is there, or a new one."""
+    there = _read_epoch(file)
+    if there and name in ("", there):
+        return there
+    name = name or _new_epoch()
     file.parent.mkdir(parents=True, exist_ok=True)
     fresh = file.with_name(file.name + ".new")
     with fresh.open("w", encoding="ascii") as out:
@@ -403,3 +415,12 @@ def _load_epoch(file: Path, new: bool) -> str:
     finally:
         os.close(directory)
     return name
+
+
+def _read_epoch(file: Path) -> str:
+    """The name in `file`; empty when there is none."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        name = file.read_text("ascii").strip()
+        if len(name) == 2 * EPOCH_BYTES and name.isalnum():
+            return name
+    return ""

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from sms_bridge.mqtt.masking import mask_numbers
+from sms_bridge.core.redaction import redact
 
 RATE, BURST = 5.0, 50.0  # records a second on the long run, and at once
 MAX_MESSAGE = 1000  # characters
@@ -35,7 +35,7 @@ class MqttLogHandler(logging.Handler):
             return
         self._busy.now = True
         try:
-            message = mask_numbers(record.getMessage())[:MAX_MESSAGE]
+            message = redact(record.getMessage())[:MAX_MESSAGE]
             if self._suppressed:
                 message += f" ({self._suppressed} earlier records were left out)"
                 self._suppressed = 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import difflib
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -20,8 +19,10 @@ from pydantic import (
     ValidationError,
 )
 
+from sms_bridge.core.events import to_json
 from sms_bridge.core.model import AUTO, Rejection, SendRequest
 from sms_bridge.core.states import OnUnknown
+from sms_bridge.core.submission import MAX_TRANSACTION
 from sms_bridge.mqtt import jsontext
 from sms_bridge.mqtt.topics import is_name
 
@@ -32,7 +33,6 @@ MAX_ID = 128  # characters
 MAX_NUMBER = 64  # characters, with whatever people put between digits, or an alias
 MAX_RECIPIENTS = 1000
 MAX_VALIDITY = 63 * 7 * 86_400  # seconds; what TP-VP can say (TS 23.040 9.2.3.12.1)
-MAX_TRANSACTION = 8192  # bytes of JSON; it is echoed in each status
 
 ALIASES = {
     "number": "to",
@@ -200,8 +200,6 @@ def _request(found: dict[str, Any], recipient: str | None, modem: str | None) ->
     to = (recipient,) if recipient is not None else _recipients(order.to, found)
     if order.id is not None and (not order.id or not order.id.isprintable()):
         raise _refused("invalid_field", f"`id` must be {_EXPECTED['id']}", found, recipient)
-    if order.transaction is not None:
-        _check_transaction(order.transaction, found, recipient)
     return SendRequest(
         to=to,
         text=order.text if data is None else None,
@@ -310,14 +308,6 @@ def _name(field: str, value: str, bound: str | None, found: dict[str, Any], reci
     return value
 
 
-def _check_transaction(value: Any, found: dict[str, Any], recipient: str | None) -> None:
-    if isinstance(value, (int, bool)) or (isinstance(value, str) and len(value) < MAX_TRANSACTION // 4):
-        return
-    if len(json.dumps(value)) > MAX_TRANSACTION:
-        text = f"`transaction` has more than {MAX_TRANSACTION} bytes: it is echoed in each status"
-        raise Refused(Rejection("invalid_field", text, id=_safe_id(found), to=recipient or _safe_to(found)))
-
-
 def _from_validation(error: ValidationError, found: dict[str, Any], recipient: str | None) -> Refused:
     problems = error.errors(include_url=False, include_context=False)
     first = problems[0]
@@ -360,7 +350,7 @@ def _safe_transaction(found: dict[str, Any]) -> Any:
     value = found.get("transaction")
     if value is None or isinstance(value, (int, bool)):
         return value
-    return value if len(json.dumps(value)) <= MAX_TRANSACTION else None
+    return value if len(to_json(value)) <= MAX_TRANSACTION else None
 
 
 def _printable(text: str) -> str:

@@ -25,10 +25,10 @@ MAX_PAYLOAD = 64 * 1024  # bytes
 KNOWN = frozenset(
     "health_check restart backup options modem/rename modem/options modem/remove modem/interview modem/reset "
     "modem/ussd modem/balance modem/at sim/unlock message/estimate message/cancel message/get message/resend "
-    "inbox/list".split()
+    "inbox/list self_test".split()
 )
 # Never obeyed when the broker delivers them again.
-ONCE = frozenset({"restart", "message/resend", "modem/reset", "modem/ussd", "modem/balance", "sim/unlock"})
+ONCE = frozenset({"restart", "message/resend", "modem/reset", "modem/ussd", "modem/balance", "sim/unlock", "self_test"})
 
 Handler = Callable[[dict[str, Any]], Awaitable[Any]]
 """Takes the request's fields without `transaction`, returns `data`; raises RequestError with a sentence."""

@@ -10,9 +10,9 @@ from types import MappingProxyType
 from typing import Any
 
 from hardware.types import ModemState, ModemStatus
+from sms_bridge.core.redaction import mask
 from sms_bridge.mqtt.connection import Connection, Session
 from sms_bridge.mqtt.link import OFFLINE, ONLINE
-from sms_bridge.mqtt.masking import mask
 from sms_bridge.mqtt.topics import Topics
 
 PERIOD = 1.0  # s between two payloads of one modem that differ in figures only
@@ -140,7 +140,7 @@ def modem_payload(
         "health_reason": status.health_reason,
         "imei": status.imei,
         "iccid": status.iccid,
-        "imsi": mask(status.imsi) if status.imsi else None,
+        "imsi": mask(status.imsi),
         "number": status.number,
         "manufacturer": status.manufacturer,
         "model": status.model,

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TextIO
 
-from sms_bridge.observe.redaction import RedactingFilter
+from sms_bridge.core.redaction import redact
 
 MAX_WAITING = 10_000  # lines; a terminal that was stopped with Ctrl-S costs log lines, never a message
 FLUSH_DEADLINE = 2.0  # seconds at the end for what still waits
@@ -106,6 +106,25 @@ def _formatter(stream: TextIO, as_json: bool, environ: Mapping[str, str]) -> log
     formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     return formatter
+
+
+class RedactingFilter(logging.Filter):
+    """Redacts a record for good, its traceback too: whoever handles it next sees no more than we do."""
+
+    _formatter = logging.Formatter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        try:
+            message = record.getMessage()
+        except Exception as error:
+            message = f"bad log call: {record.msg!r}: {error}"
+        record.msg, record.args = redact(message), None
+        if record.exc_info and not record.exc_text:
+            record.exc_text = self._formatter.formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text = redact(record.exc_text)
+            record.exc_info = None
+        return True
 
 
 class JournalFormatter(logging.Formatter):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sms_bridge.core.conversations import MOST
 from sms_bridge.core.model import (
     Attempt,
     Balance,
+    Handed,
     InboundPart,
     InboundSet,
     Order,
@@ -19,17 +20,11 @@ from sms_bridge.core.model import (
     OutboxRow,
     Quarantined,
 )
-from sms_bridge.core.ports import PurgeCutoffs
 from sms_bridge.store import rows
 from sms_bridge.store.recent import RecentRows
+from sms_bridge.store.upkeep import NUMBERED, Upkeep
 
-# A broker delivers again what we had not acknowledged, a few hundred orders at most (`mqtt.intake.HIGH`). An older key
-# could only mistake a packet id that is used anew for an old delivery, and swallow an order.
-KEEP_DELIVERY_KEYS = 2_000
-NUMBERED = ("orders", "outbox")  # tables whose numbers never come twice
 LATE_ORDERS = 20_000  # among which the parts of the last day are looked for at a start
-KEEP_FREE = 64  # pages kept for what comes next, so that the file does not breathe
-LATEST_PARTS = 500  # PDUs that are compared whatever the clock says: it may jump by years after a boot
 
 
 class SqlReader:
@@ -80,6 +75,13 @@ class SqlReader:
         found["outbox"] = self._db.execute("SELECT count(*) FROM outbox").fetchone()[0]
         return found
 
+    def queues(self) -> dict[str, int]:
+        sql = "SELECT lane, count(*) FROM orders WHERE stage IN ('ready', 'busy') GROUP BY lane"
+        return dict(self._db.execute(sql))
+
+    def avoided(self, order_seq: int) -> dict[str, int]:
+        return dict(self._db.execute("SELECT modem, until FROM avoided WHERE order_seq = ?", (order_seq,)))
+
     def inbox(self, limit: int, before: int | None = None) -> list[InboundSet]:
         sql = f"SELECT {rows.SET_COLUMNS} FROM inbound WHERE payload <> '' AND seq < ? ORDER BY seq DESC LIMIT ?"
         return [rows.set_from(row) for row in self._db.execute(sql, (before or 2**62, limit))]
@@ -87,6 +89,22 @@ class SqlReader:
     def balances(self) -> list[Balance]:
         sql = f"SELECT {rows.BALANCE_COLUMNS} FROM balances ORDER BY sim"
         return [rows.balance_from(row) for row in self._db.execute(sql)]
+
+    def handed(self, orders: int, limit: int) -> list[Handed]:
+        # Bounded by the primary keys of both tables: no index of its own, which each send would have to keep.
+        sql = (
+            "SELECT a.sim, a.recipient, a.ended_at, a.report_status IS NOT NULL OR a.state IN ('delivered', "
+            "'undelivered'), CASE WHEN o.parts = 1 AND o.state = 'delivered' THEN o.state_at - a.ended_at END "
+            "FROM orders o CROSS JOIN attempts a ON a.order_seq = o.seq "
+            "WHERE o.seq > (SELECT max(seq) FROM orders) - ? AND o.delivery_report = 1 AND a.ended_at IS NOT NULL "
+            "AND a.state IN ('sent', 'delivered', 'undelivered') ORDER BY o.seq DESC, a.n DESC LIMIT ?"
+        )
+        rows_ = self._db.execute(sql, (orders, limit))
+        return [Handed(sim, to, at, bool(reported), took) for sim, to, at, reported, took in rows_]
+
+    def meta(self, name: str) -> str | None:
+        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
 
     def outbox_after(self, seq: int, limit: int) -> list[OutboxRow]:
         sql = "SELECT seq, kind, payload FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?"
@@ -110,7 +128,7 @@ class SqlReader:
         return list(self._db.execute(sql, (MOST,)))
 
 
-class SqlTransaction(SqlReader):
+class SqlTransaction(SqlReader, Upkeep):
     """Writes. `emitted` and the counters are reset when a transaction is rolled back."""
 
     def __init__(self, connection: sqlite3.Connection, now: Callable[[], int]) -> None:
@@ -201,6 +219,10 @@ class SqlTransaction(SqlReader):
             "INSERT INTO delivery_keys (order_seq, key) VALUES (?, ?)", [(seq, _hashed(key)) for key, seq in keys]
         )
 
+    def avoid(self, order_seq: int, modem: str, until: int) -> None:
+        sql = "INSERT OR REPLACE INTO avoided (order_seq, modem, until) VALUES (?, ?, ?)"
+        self._db.execute(sql, (order_seq, modem, until))
+
     def orders_due(self, now: int, limit: int) -> list[Order]:
         columns = rows.ORDER_COLUMNS
         sql = (
@@ -241,25 +263,36 @@ class SqlTransaction(SqlReader):
 
     def add_orphan(self, report: OrphanReport) -> None:
         self._db.execute(
-            f"INSERT INTO orphan_reports ({rows.ORPHAN_COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?)",
-            (report.sim, report.mr, report.number, report.status, report.sent_at, report.received_at),
-        )
+            f"INSERT INTO orphan_reports ({rows.ORPHAN_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                self._next("orphan_reports"), report.sim, report.mr, report.number, report.status, report.sent_at,
+                report.received_at,
+            ),
+        )  # fmt: skip
 
     def orphans(self, sim: str, mr: int) -> list[OrphanReport]:
         sql = f"SELECT {rows.ORPHAN_COLUMNS} FROM orphan_reports WHERE sim = ? AND mr = ? ORDER BY seq LIMIT 50"
         return [rows.orphan_from(row) for row in self._db.execute(sql, (sim, mr))]
 
     def drop_orphan(self, seq: int) -> None:
+        self._keep_highest("orphan_reports")
         self._db.execute("DELETE FROM orphan_reports WHERE seq = ?", (seq,))
 
-    def inbound_parts_like(self, content_key: bytes, since: int) -> list[InboundPart]:
-        row = self._db.execute("SELECT max(seq) FROM inbound_parts").fetchone()
-        latest = (row[0] or 0) - LATEST_PARTS
-        sql = (
-            f"SELECT {rows.PART_COLUMNS} FROM inbound_parts WHERE content_key = ? "
-            "AND (received_at >= ? OR seq > ?) ORDER BY seq"
+    def contents(self, keys: Sequence[bytes]) -> dict[bytes, int]:
+        found: dict[bytes, int] = {}
+        for key in keys:
+            row = self._db.execute("SELECT copies FROM contents WHERE content_key = ?", (key,)).fetchone()
+            if row is not None:
+                found[key] = row[0]
+        return found
+
+    def note_contents(self, scope: str, copies: Mapping[bytes, int]) -> None:
+        seq = self.highest("contents")
+        self._db.executemany(
+            "INSERT INTO contents (content_key, scope, seq, copies) VALUES (?, ?, ?, ?) ON CONFLICT (content_key) "
+            "DO UPDATE SET seq = excluded.seq, copies = max(copies, excluded.copies)",
+            [(key, scope, seq + n, count) for n, (key, count) in enumerate(copies.items(), 1)],
         )
-        return [rows.part_from(row) for row in self._db.execute(sql, (content_key, since, latest))]
 
     def open_sets(self, scope: str, sender: str, ref: int, total: int, bits: int) -> list[InboundSet]:
         sql = (
@@ -278,14 +311,14 @@ class SqlTransaction(SqlReader):
 
     def add_set(self, inbound: InboundSet) -> None:
         s = inbound
-        cursor = self._db.execute(
+        s.seq = self._next("inbound")
+        self._db.execute(
             rows.SET_INSERT,
             (
-                None, s.id, s.scope, s.modem, s.sender, s.state, s.received_at, s.sent_at, s.total, s.have, s.ref,
+                s.seq, s.id, s.scope, s.modem, s.sender, s.state, s.received_at, s.sent_at, s.total, s.have, s.ref,
                 s.bits, s.partial_at, s.payload,
             ),
         )  # fmt: skip
-        s.seq = cursor.lastrowid or 0
 
     def save_set(self, inbound: InboundSet) -> None:
         s = inbound
@@ -296,11 +329,13 @@ class SqlTransaction(SqlReader):
         cursor = self._db.execute(
             rows.PART_INSERT,
             (
-                None, p.content_key, p.body_key, p.set_seq, p.number, p.raw, p.received_at, p.sent_at, p.storage,
-                p.idx,
+                None, p.body_key, p.set_seq, p.number, p.raw, p.received_at, p.sent_at, p.storage, p.idx,
             ),
         )  # fmt: skip
         p.seq = cursor.lastrowid or 0
+
+    def drop_part(self, seq: int) -> None:
+        self._db.execute("DELETE FROM inbound_parts WHERE seq = ?", (seq,))
 
     def sets_due(self, now: int, limit: int) -> list[InboundSet]:
         sql = (
@@ -310,11 +345,11 @@ class SqlTransaction(SqlReader):
         return [rows.set_from(row) for row in self._db.execute(sql, (now, limit))]
 
     def add_quarantined(self, item: Quarantined) -> bool:
-        q = item
+        q, seq = item, self._next("quarantine")
         cursor = self._db.execute(
-            "INSERT INTO quarantine (content_key, raw, error, modem, scope, storage, idx, received_at) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (q.content_key, q.raw, q.error, q.modem, q.scope, q.storage, q.idx, q.received_at),
+            "INSERT INTO quarantine (seq, content_key, raw, error, modem, scope, storage, idx, received_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (seq, q.content_key, q.raw, q.error, q.modem, q.scope, q.storage, q.idx, q.received_at),
         )
         return cursor.rowcount > 0
 
@@ -322,7 +357,7 @@ class SqlTransaction(SqlReader):
         self._db.execute(rows.BALANCE_REPLACE, rows.balance_values(balance))
 
     def emit(self, kind: str, payload: str) -> None:
-        seq = self._last["outbox"] = self._last["outbox"] + 1
+        seq = self._next("outbox")
         self.emitted.append(OutboxRow(seq, kind, payload))
 
     def outbox_delete(self, seqs: Sequence[int]) -> None:
@@ -351,78 +386,9 @@ class SqlTransaction(SqlReader):
             rows,
         )
 
-    def purge(self, cutoffs: PurgeCutoffs, limit: int) -> int:
-        self._recent.clear()
-        gone = self._purge_orders(cutoffs.orders, limit)
-        old = (
-            "DELETE FROM inbound WHERE seq IN (SELECT seq FROM (SELECT seq, received_at FROM inbound "
-            "ORDER BY seq LIMIT ?2) WHERE received_at < ?1)",
-            "DELETE FROM quarantine WHERE seq IN (SELECT seq FROM (SELECT seq, received_at FROM quarantine "
-            "ORDER BY seq LIMIT ?2) WHERE received_at < ?1)",
-            "DELETE FROM orphan_reports WHERE seq IN (SELECT seq FROM (SELECT seq, received_at FROM "
-            "orphan_reports ORDER BY seq LIMIT ?2) WHERE received_at < ?1)",
-            "DELETE FROM outbox WHERE seq IN (SELECT seq FROM (SELECT seq, at FROM outbox ORDER BY seq LIMIT ?2) "
-            "WHERE at < ?1)",
-        )
-        times = (cutoffs.inbound, cutoffs.quarantine, cutoffs.orphans, cutoffs.outbox)
-        for sql, cutoff in zip(old, times, strict=True):
-            gone += max(0, self._db.execute(sql, (cutoff, limit)).rowcount)
-        for sql in (
-            "DELETE FROM sim_usage WHERE day < date(?1 / 1000, 'unixepoch')",
-            "DELETE FROM sim_recipients WHERE day < date(?1 / 1000, 'unixepoch')",
-        ):
-            self._db.execute(sql, (cutoffs.counters,))
-        self._db.execute(
-            "DELETE FROM conversations WHERE number IN (SELECT number FROM conversations ORDER BY at DESC "
-            "LIMIT ? OFFSET ?)",
-            (limit, MOST),
-        )
-        latest = self._last["orders"] - KEEP_DELIVERY_KEYS
-        self._db.execute(
-            "DELETE FROM delivery_keys WHERE order_seq IN (SELECT order_seq FROM delivery_keys "
-            "WHERE order_seq <= ? ORDER BY order_seq LIMIT ?)",
-            (latest, limit * 10),
-        )
-        if gone:
-            for table in NUMBERED:
-                self._keep_highest(table)
-        self._give_back(limit)
-        return gone
-
-    def _give_back(self, pages: int) -> None:
-        """Give free pages to the file system; one at a time, as sqlite3 ends that pragma after its first step."""
-        free = self._db.execute("PRAGMA freelist_count").fetchone()[0]
-        for _ in range(min(pages, max(0, free - KEEP_FREE))):
-            self._db.execute("PRAGMA incremental_vacuum(1)")
-
-    def _purge_orders(self, cutoff: int, limit: int) -> int:
-        """Oldest first, going on where the last look ended: orders that never end must not bar the way."""
-        sql = "SELECT seq, stage = 'done' AND state_at < ?, state_at FROM orders WHERE seq > ? ORDER BY seq LIMIT ?"
-        seen = self._db.execute(sql, (cutoff, self._purged_to, limit)).fetchall()
-        self._db.executemany("DELETE FROM orders WHERE seq = ?", [(seq,) for seq, old, _ in seen if old])
-        at_end = len(seen) < limit or seen[-1][2] >= cutoff
-        self._purged_to = 0 if at_end else seen[-1][0]
-        return sum(old for _, old, _ in seen)
-
-    def meta(self, name: str) -> str | None:
-        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return row[0] if row else None
-
-    def set_meta(self, name: str, value: str) -> None:
-        self._db.execute(
-            "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2",
-            (name, value),
-        )
-
-    def _highest(self, table: str) -> int:
-        """The highest number ever given in `table`, deleted rows included."""
-        kept = self.meta(f"highest_{table}")
-        row = self._db.execute(f"SELECT max(seq) FROM {table}").fetchone()
-        return max(int(kept or 0), row[0] or 0)
-
-    def _keep_highest(self, table: str) -> None:
-        """Before the row that has it may be gone."""
-        self.set_meta(f"highest_{table}", str(self._last[table]))
+    def _next(self, table: str) -> int:
+        self._last[table] += 1
+        return self._last[table]
 
 
 def _hashed(key: str) -> int:

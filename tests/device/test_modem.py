@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hardware.emulator import names
-from hardware.modem import Modem, ModemConfig
+from hardware.modem import Modem, ModemConfig, timeouts
 from hardware.modem.life import CAN_SEND, MOVES, Life
 from hardware.types import Action, Health, ModemState, ModemStatus, Registration, SendOutcome
 from tests.support.modem_rig import DEADLINE, Listener, Sink, rig
@@ -185,7 +185,8 @@ async def test_an_incoming_read_gets_its_turn_between_two_sends(tmp_path: Path) 
         assert it.phone.counters.bytes_while_busy == 0
 
 
-async def test_registration_lost_and_found(tmp_path: Path) -> None:
+async def test_registration_lost_and_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeouts, "FLAP", 0.2)
     async with rig(tmp_path) as it:
         await it.ready()
         it.emulator.fault(0, "registration", stat=3)

@@ -143,6 +143,20 @@ async def test_kept_messages_are_handed_over_once(tmp_path: Path) -> None:
         assert it.stored() == 1
 
 
+async def test_what_stays_in_the_modem_is_named_to_the_sink_now_and_then_and_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timeouts, "OFFER_AGAIN", 0.3)
+    async with rig(tmp_path, delete_after_read=False, sweep_interval=0.05) as it:
+        await it.ready()
+        for text in ("one", "two"):
+            it.emulator.deliver(0, SENDER, text)
+        await it.until(lambda: len(it.sink.received) == 6)
+        assert sorted(filter(None, it.sink.texts)) == ["one", "one", "one", "two", "two", "two"]
+        assert it.modem.status.received == 2
+        assert it.stored() == 2
+
+
 async def test_a_failed_deletion_is_tried_again_and_the_message_not_handed_over_again(tmp_path: Path) -> None:
     async with rig(tmp_path, sweep_interval=0.2) as it:
         await it.ready()

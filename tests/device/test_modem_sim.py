@@ -104,6 +104,56 @@ async def test_a_sim_that_is_put_in_later_is_found(tmp_path: Path) -> None:
         await it.ready()
 
 
+async def test_a_blocked_modem_is_looked_at_again_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(timeouts, "BLOCKED_RETRY", 0.03)
+    async with rig(tmp_path, start=False) as it:
+        told: list[str | None] = []
+        tell = it.listener.modem_changed
+        it.listener.modem_changed = lambda status: (told.append(status.health_reason), tell(status))  # type: ignore[assignment, func-returns-value]
+        it.emulator.fault(0, "sim_absent")
+        await it.modem.start()
+        await it.state(ModemState.BLOCKED)
+        events, states, changes = list(it.listener.events), list(it.listener.states), len(told)
+        assert [data["status"] for name, data in events if name == "modem_interview"] == ["started", "failed"]
+        caplog.clear()
+        caplog.set_level(logging.INFO)
+        await it.looked_at(5)
+        assert (it.listener.events, it.listener.states, len(told)) == (events, states, changes)
+        assert caplog.records == []
+        it.emulator.clear(0)
+        it.emulator.fault(0, "pin_required", pin="1234")
+        await it.until(lambda: "none is configured" in (it.modem.status.health_reason or ""))
+        assert "none is configured" in caplog.text
+        assert it.listener.states == states  # it was blocked all the time
+        assert told[-1] == it.modem.status.health_reason
+        await it.looked_at(3)
+        it.emulator.clear(0)
+        await it.ready()
+        assert it.listener.states == [*states, "detected", "interviewing", "registering", "ready"]
+        since = it.listener.events[len(events) :]
+        assert [(name, data.get("status")) for name, data in since if name != "sim_changed"] == [
+            ("modem_interview", "started"),
+            ("modem_interview", "successful"),
+        ]
+
+
+async def test_a_blocked_modem_that_is_unplugged_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeouts, "BLOCKED_RETRY", 0.03)
+    async with rig(tmp_path, start=False) as it:
+        it.emulator.fault(0, "sim_absent")
+        await it.modem.start()
+        await it.state(ModemState.BLOCKED)
+        await it.looked_at(2)
+        it.emulator.fault(0, "unplug")
+        await it.state(ModemState.OFFLINE)
+        assert it.listener.states[-2:] == [ModemState.BLOCKED, ModemState.OFFLINE]
+        it.emulator.fault(0, "plug")
+        await it.state(ModemState.BLOCKED)
+        assert it.listener.states[-3:] == ["detected", "interviewing", "blocked"]
+
+
 async def test_another_sim_is_an_event(tmp_path: Path) -> None:
     async with rig(tmp_path) as it:
         await it.ready()

@@ -14,6 +14,7 @@ from hardware.at.channel import AtChannel
 from hardware.at.types import AtCommandError, Command, Urc
 from hardware.errors import AtArgumentError, AtTimeout, PortLost
 from hardware.transport import loopback
+from tests.support.examples import NO_HANG, examples
 from tests.support.scripted_modem import OK, Answer, ScriptedModem, byte_by_byte, whole
 
 pytestmark = pytest.mark.looptime
@@ -559,18 +560,19 @@ async def test_close_is_idempotent_and_ends_what_waits(rig: Rig) -> None:
 
 
 @given(st.lists(st.binary(max_size=60), max_size=8), st.booleans())
-@settings(max_examples=100, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=examples(100), suppress_health_check=list(HealthCheck), deadline=None)
 def test_any_noise_around_an_answer_neither_hangs_nor_raises(noise: list[bytes], echo: bool) -> None:
     async def run() -> None:
         near, far = loopback()
         modem = ScriptedModem(far, {"AT+CSQ": b"".join([*noise, ANSWER])}, echo=echo)
         far.attach(modem)
         channel = AtChannel.attach(near)
-        try:
-            await channel.command(Command("AT+CSQ", prefix="+CSQ:", timeout=0.05))
-        except (AtCommandError, AtTimeout):
-            pass
-        await channel.close()
+        async with asyncio.timeout(NO_HANG):
+            try:
+                await channel.command(Command("AT+CSQ", prefix="+CSQ:", timeout=0.05))
+            except (AtCommandError, AtTimeout):
+                pass
+            await channel.close()
 
     asyncio.run(run())
 

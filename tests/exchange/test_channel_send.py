@@ -17,6 +17,7 @@ from hardware.at.types import Command, Urc
 from hardware.errors import AtArgumentError, PortLost
 from hardware.transport import LoopbackEnd, loopback
 from hardware.types import Action, SendOutcome, SendResult
+from tests.support.examples import NO_HANG, examples
 from tests.support.scripted_modem import OK, Answer, ScriptedModem, byte_by_byte, whole
 
 pytestmark = pytest.mark.looptime
@@ -628,7 +629,7 @@ async def test_the_trace_shows_no_pdu(rig: MakeRig) -> None:
 
 
 @given(st.lists(st.integers(0, 120), max_size=20), st.booleans(), st.sampled_from([b"", URC, b"\r\nRING\r\n\x00"]))
-@settings(max_examples=150, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=examples(150), suppress_health_check=list(HealthCheck), deadline=None)
 def test_the_dialogue_cut_in_any_way_ends_the_same(cuts: list[int], echo: bool, news: bytes) -> None:
     def cut(data: bytes) -> Iterator[bytes]:
         bounds = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
@@ -640,8 +641,9 @@ def test_the_dialogue_cut_in_any_way_ends_the_same(cuts: list[int], echo: bool, 
         modem.pdu_answer = news + b"\r\n+CMGS: 17\r\n" + news + OK
         far.attach(modem)
         channel = AtChannel.attach(near)
-        result = await channel.send_pdu(LENGTH, PDU, yes)
-        await channel.close()
+        async with asyncio.timeout(NO_HANG):
+            result = await channel.send_pdu(LENGTH, PDU, yes)
+            await channel.close()
         return result
 
     result = asyncio.run(run())
@@ -649,7 +651,7 @@ def test_the_dialogue_cut_in_any_way_ends_the_same(cuts: list[int], echo: bool, 
 
 
 @given(st.binary(max_size=80), st.binary(max_size=80))
-@settings(max_examples=150, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=examples(150), suppress_health_check=list(HealthCheck), deadline=None)
 def test_noise_in_the_dialogue_gives_a_result_and_at_most_one_pdu(before: bytes, behind: bytes) -> None:
     async def run() -> tuple[SendResult, list[bytes]]:
         near, far = loopback()
@@ -657,8 +659,9 @@ def test_noise_in_the_dialogue_gives_a_result_and_at_most_one_pdu(before: bytes,
         modem.pdu_answer = behind + RESULT
         far.attach(modem)
         channel = AtChannel.attach(near)
-        result = await channel.send_pdu(LENGTH, PDU, yes, prompt_timeout=0.05, result_timeout=0.05)
-        await channel.close()
+        async with asyncio.timeout(NO_HANG):
+            result = await channel.send_pdu(LENGTH, PDU, yes, prompt_timeout=0.05, result_timeout=0.05)
+            await channel.close()
         return result, near.written
 
     result, written = asyncio.run(run())

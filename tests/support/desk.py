@@ -7,11 +7,11 @@ import json
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hardware.pdu import StatusReportRequest, decode, encode_status_report
+from hardware.pdu import DeliverRequest, StatusReportRequest, decode, encode_deliver, encode_status_report
 from hardware.types import Action, ReceivedPdu, SendError, SendOutcome, SendResult
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.model import ClaimantView, Finished, Job, OutboxRow, SendRequest
@@ -30,30 +30,50 @@ START = datetime(2026, 11, 22, 19, 0, tzinfo=UTC)
 
 
 class ManualClock:
-    """Stands still until it is told to go on."""
+    """Stands still until it is told to go on. Its machine was started in 1970, or at the last `reboot`."""
 
     def __init__(self, at: datetime = START) -> None:
-        self.ms = int(at.timestamp() * 1000)
-        self._jumped = 0
+        self._up = int(at.timestamp() * 1000)  # ms since the machine was started
+        self._wall = self._offset = 0  # what the machine's clock, and what `now`, adds to that
+        self._boots = 1
 
     def now(self) -> int:
-        return self.ms
+        return self._up + self._offset
 
     def monotonic(self) -> float:
-        return (self.ms - self._jumped) / 1000
+        return self._up / 1000
+
+    def boot(self) -> str:
+        return f"boot-{self._boots}"
+
+    def astray(self) -> int:
+        return self._wall - self._offset
+
+    def adopt(self, by: int) -> None:
+        self._offset += by
 
     def forward(self, seconds: float) -> None:
-        self.ms += int(seconds * 1000)
+        self._up += int(seconds * 1000)
 
     def learn(self, at: datetime) -> None:
         """The machine learns the time: no time passes."""
-        ms = int(at.timestamp() * 1000)
-        self._jumped += ms - self.ms
-        self.ms = ms
+        self._wall = int(at.timestamp() * 1000) - self._up
+
+    def restart(self) -> None:
+        """A new process begins with what the machine's clock says."""
+        self._offset = self._wall
+
+    def reboot(self, at: datetime) -> None:
+        """The machine was off for a while, and starts with this time."""
+        self._boots += 1
+        self._up = 0
+        self.learn(at)
+        self.restart()
 
     @property
     def datetime(self) -> datetime:
-        return datetime.fromtimestamp(self.ms / 1000, UTC)
+        """What the machine's clock says."""
+        return datetime.fromtimestamp((self._up + self._wall) / 1000, UTC)
 
 
 @dataclass
@@ -107,7 +127,7 @@ class Desk:
         self, mr: int, status: int = 0, *, number: str = ANNA, modem: ClaimantView = STICK, after: float = 0.0
     ) -> None:
         """A status report whose message the network took `after` seconds from now."""
-        scts = datetime.fromtimestamp(self.clock.ms / 1000 + after, UTC)
+        scts = self.clock.datetime + timedelta(seconds=after)
         await self.receive(encode_status_report(StatusReportRequest(number, mr, scts, scts, status)), modem=modem)
 
     async def receive(self, *raws: str, modem: ClaimantView = STICK, storage: str = "SM", first: int = 1) -> None:
@@ -117,6 +137,11 @@ class Desk:
 
     def pdu(self, raw: str, modem: ClaimantView = STICK, storage: str = "SM", index: int | None = 1) -> ReceivedPdu:
         return ReceivedPdu(raw, decode(raw), None, storage, index, "352", modem.iccid, modem.name, self.clock.datetime)
+
+
+def deliver(text: str = "OK", sender: str = ANNA, at: datetime = START, **fields: Any) -> list[str]:
+    """The PDUs of a received message."""
+    return encode_deliver(DeliverRequest(sender, at, text=text, **fields))
 
 
 def sent(mr: int = 1) -> SendResult:

@@ -99,6 +99,13 @@ class Rig:
     async def state(self, state: ModemState, seconds: float = DEADLINE) -> None:
         await self.until(lambda: self.modem.status.state is state, seconds)
 
+    async def looked_at(self, times: int) -> None:
+        """It was asked for its SIM's state so many times more."""
+        for _ in range(times):
+            before = self.phone.counters.commands
+            await self.until(lambda before=before: self.phone.counters.commands > before)  # type: ignore[misc]
+            await asyncio.sleep(0.05)
+
     async def send(self, text: str = "hello", number: str = NUMBER, authorise: Any = None) -> list[SendResult]:
         """All parts of a text, in order."""
         encoded = encode(SubmitRequest(number, text=text))

@@ -290,6 +290,25 @@ def test_a_waiting_order_can_be_looked_at_and_cancelled(stack: Stack) -> None:
     assert details(stack, "goes on")["state"] == "sent"
 
 
+def test_a_modem_shows_its_own_queue_and_health_all_of_them(own: Stack) -> None:
+    stack = own
+    since = len(stack.observer.seen)
+    stack.emulation.do("unplug", modem=1)
+    stack.observer.wait_for("modem/modem1", lambda p: p["state"] == "offline", since=since)
+    for n in range(3):
+        order(stack, f"for modem1 {n}", modem="modem1")
+    since = len(stack.observer.seen)
+    stack.observer.wait_for("modem/modem1", lambda p: p["queue"] == 3)
+    assert stack.observer.of("modem/modem0")[-1]["queue"] == 0
+    assert stack.observer.request("health_check")["data"]["queue"] == 3
+    stack.restart_bridge()  # what nobody can send now is known then, too
+    stack.observer.wait_for("modem/modem1", lambda p: p["queue"] == 3, since=since)
+    since = len(stack.observer.seen)
+    stack.emulation.do("plug", modem=1)
+    stack.observer.wait_state("for modem1 2", "sent")
+    stack.observer.wait_for("modem/modem1", lambda p: p["queue"] == 0, since=since)
+
+
 def test_a_deadline_that_passes_in_the_queue_ends_an_order_unsent(stack: Stack) -> None:
     stack.emulation.do("set_latency", latency="1.4")
     order(stack, "ahead", modem="modem0")

@@ -36,6 +36,8 @@ modems:
     enabled: false
   - {port: "rfc2217://[fe80::1]:4000", baudrate: 9600}
 virtual_modems: {count: 3, latency: 0.5-2}
+self_test: {every: 12h, budget: 10 / month, between: [stick-1, modem-3], timeout: 5m}
+health: {unreported: 8, report_time: 2h}
 inbound: {reassembly_timeout: 10m, sweep_interval: 30, delete_after_read: false, dedupe_window: 2d}
 sending: {result_timeout: 180s, prompt_timeout: 10, max_attempts: 2, retry_delay: 1m, stop_grace: 0}
 limits: {max_parts: 10, max_recipients: 5}
@@ -99,6 +101,10 @@ def test_all_keys_reach_the_settings(tmp_path: Path) -> None:
     assert (second.name, second.enabled, second.baudrate) == ("modem-2", False, 115_200)
     assert (third.name, third.baudrate) == ("modem-3", 9600)
     assert (settings.virtual_modems.count, settings.virtual_modems.latency) == (3, (0.5, 2.0))
+    tests = settings.self_test
+    assert (tests.every, tests.budget, tests.timeout) == (43_200, (10, 30 * 86_400), 300)
+    assert tests.between == ("stick-1", "modem-3")
+    assert (settings.health.unreported, settings.health.report_time) == (8, 7200)
     inbound = settings.inbound
     assert (inbound.reassembly_timeout, inbound.sweep_interval) == (600, 30)
     assert (inbound.delete_after_read, inbound.dedupe_window) == (False, 172_800)
@@ -310,6 +316,11 @@ def test_passwords_from_a_file_and_from_the_environment(tmp_path: Path) -> None:
         ),
         ("inbound:\n  sweep_interval: 45 sec\n", 2, "inbound.sweep_interval", "must be a time", "45s, 10m"),
         ("inbound:\n  sweep_interval: 2d\n", 2, "inbound.sweep_interval", "between 5s and 10m", ""),
+        ("self_test:\n  every: daily\n", 2, "self_test.every", "must be a time", "24h"),
+        ("self_test:\n  budget: 5\n", 2, "self_test.budget", "a number, at most 100, in a time", "budget: 5/day"),
+        ("self_test:\n  budget: 500/day\n", 2, "self_test.budget", "at most 100", "budget: 2/day"),
+        ("self_test:\n  between: some\n", 2, "self_test.between", "must be all, or a list", ""),
+        ("self_test:\n  between: [Stick 1]\n", 2, "self_test.between[0]", "a name of a-z", "write stick-1"),
         ("virtual_modems: {latency: 6-2}\n", 1, "virtual_modems.latency", "smaller to the larger", "2-6"),
         ("default_region: Hungary\n", 1, "default_region", "two letters", ""),
         ("default_region: 36\n", 1, "default_region", "number", 'default_region: "36"'),

@@ -20,6 +20,7 @@ from sms_bridge.config.settings import (
     Settings,
     TlsSettings,
 )
+from sms_bridge.core.settings import SelfTestSettings
 
 TYPES: dict[str, Any] = {
     "object": dict,
@@ -75,6 +76,7 @@ def accepted(value: Any) -> bool:
 
 
 WORDS = """
+    2/day 100/month 101/day 2/Day all
     x h hu HUN LS NO auto 5 311 3.1.1 debug loud stick-1 Stick sms/x sms/# $SYS ::1 192.168.1.1 mqtt://h /dev/x ttyUSB0
     socket://h:1 rfc2217://[::1]:4000 +36301234567 0000 12 45s 10m 24h 30d 1w 2-6 AT+CGSMS=1 x.pem
     *100# *102*{digits}# 8936 (?P<amount>.)
@@ -174,10 +176,12 @@ def test_schema_and_settings_have_the_same_keys() -> None:
     properties = json_schema()["properties"]
     settings = {field.name for field in dataclasses.fields(Settings)} - {"source"}
     assert settings == properties.keys()
-    groups = ("inbound", "sending", "limits", "retention", "logging", "recovery", "virtual_modems", "ussd", "calls")
-    for name in groups:
+    groups = "inbound sending limits retention logging recovery virtual_modems ussd calls health"
+    for name in groups.split():
         group = {field.name for field in dataclasses.fields(getattr(Settings(), name))}
         assert group == properties[name]["properties"].keys(), name
+    tests = {field.name for field in dataclasses.fields(SelfTestSettings)} - {"settle"}
+    assert tests == properties["self_test"]["properties"].keys()
     mqtt = {field.name for field in dataclasses.fields(MqttSettings)} - {"local"} | {"password_file"}
     assert mqtt == properties["mqtt"]["properties"].keys()
     tls = {field.name for field in dataclasses.fields(TlsSettings)}

@@ -13,13 +13,16 @@ from hypothesis import strategies as st
 
 from hardware.pdu import decode
 from hardware.types import Action
+from sms_bridge.core import queues
 from sms_bridge.core.model import ClaimantView, Finished, SendRequest
 from sms_bridge.core.numbers import DictContactBook
+from sms_bridge.core.queues import Queues
 from sms_bridge.core.retry import Retry, decide
 from sms_bridge.core.settings import CoreSettings
 from sms_bridge.core.states import RANK, OnUnknown, OrderState
 from sms_bridge.core.submission import prepare
 from tests.support.desk import ANNA, FAST, OTHER, STICK, open_desk, refused, sent, unknown
+from tests.support.examples import examples
 
 LONG = "x" * 400  # three parts
 
@@ -455,11 +458,14 @@ async def test_a_persons_second_try_that_fails_leaves_it_unknown(desk):
 async def test_cancel_stops_what_was_not_begun(desk):
     await desk.order("a", to=(ANNA, "+36209999999"))
     await desk.send(sent())
-    statuses = await desk.told(desk.service.cancel("a"))
+    statuses, cancelled = await desk.told(desk.service.cancel("a"))
     assert sorted(s["state"] for s in statuses) == ["cancelled", "sent"]
+    assert cancelled == 1
     assert desk.statuses("a")[-1]["state"] == "cancelled"
     await idle(desk)
-    assert await desk.service.cancel("nobody") == []
+    again, cancelled = await desk.service.cancel("a")
+    assert (sorted(s["state"] for s in again), cancelled) == (["cancelled", "sent"], 0)
+    assert await desk.service.cancel("nobody") == ([], 0)
 
 
 async def test_cancel_reaches_an_order_that_a_modem_has_claimed(desk):
@@ -590,6 +596,25 @@ async def test_stop_leaves_no_task_behind(tmp_path):
     assert asyncio.all_tasks() == before
 
 
+async def test_a_modems_queue_is_what_only_it_may_send_and_what_it_holds(tmp_path, monkeypatch):
+    monkeypatch.setattr(queues, "REST", 0)
+    async with open_desk(tmp_path, CoreSettings(window=4)) as desk:
+        counted = Queues(desk.journal, desk.dispatcher)
+        await desk.order("long", LONG)
+        await desk.send(sent(1), refused(Action.RETRY_SAME), modem=OTHER)  # its rest waits for that SIM
+        for n in range(20):
+            await desk.order(f"common {n}")
+            await desk.order(f"bound {n}", modem="absent")
+        job = await claim(desk)
+        await counted.look()
+        absent = ClaimantView("absent", "8936200000000000999")
+        assert [counted.of(view) for view in (STICK, OTHER, absent)] == [1, 1, 20]
+        assert counted.total == 41  # also what is not in memory
+        await desk.send(sent(), job=job)
+        await counted.look()
+        assert (counted.of(STICK), counted.total) == (0, 40)
+
+
 outcomes = st.one_of(
     st.builds(sent, st.integers(0, 255)),
     st.builds(refused, st.sampled_from(list(Action)), st.sampled_from(["cms_41", "port_lost", "cms_1"])),
@@ -597,7 +622,9 @@ outcomes = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(60, nightly=5_000), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     orders=st.lists(
         st.tuples(st.sampled_from(["x", LONG]), st.sampled_from(list(OnUnknown)), st.integers(-2, 2)),
@@ -663,9 +690,10 @@ async def test_the_outcome_of_a_part_that_comes_after_its_order_was_settled_does
     await desk.order("long", text=LONG)
     job = await claim(desk)
     assert await desk.dispatcher.begin(job, 0)
-    desk.dispatcher.release(job)  # the modem went before the second part
     await desk.order("next")
     following = await claim(desk)
+    desk.dispatcher.release(job)  # the modem went before the second part
+    await later()
     assert await desk.dispatcher.begin(following, 0, Finished(job, 0, sent(7)))
     await desk.dispatcher.finish(Finished(following, 0, sent(8)))
     rest = await claim(desk)

@@ -12,11 +12,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hardware.pdu import Concat, DeliverRequest, SubmitRequest, decode, encode, encode_deliver
+from hardware.pdu import (
+    Concat,
+    DeliverRequest,
+    StatusReportRequest,
+    SubmitRequest,
+    decode,
+    encode,
+    encode_deliver,
+    encode_status_report,
+)
 from hardware.types import ReceivedPdu
 from sms_bridge.core.reassembly import place, usable
 from sms_bridge.core.settings import CoreSettings
-from tests.support.desk import ANNA, OTHER, START, STICK, ManualClock, open_desk
+from sms_bridge.store import upkeep
+from tests.support.desk import ANNA, OTHER, START, STICK, ManualClock, deliver, open_desk, sent
+from tests.support.examples import examples
 
 BOB = "+36209999999"
 TEXT = "árvíztűrő tükörfúrógép 👍 " * 12  # five parts in UCS2
@@ -26,10 +37,6 @@ CONTRACT_RECEIVED = [
     "event_type", "id", "from", "contact", "to", "text", "modem", "route", "sent_at", "received_at", "parts",
     "partial", "missing", "encoding", "class", "type", "port", "data", "in_reply_to",
 ]  # fmt: skip
-
-
-def deliver(text="OK", sender=ANNA, at=START, **fields):
-    return encode_deliver(DeliverRequest(sender, at, text=text, **fields))
 
 
 @pytest.fixture
@@ -95,20 +102,88 @@ async def test_what_came_before_the_machine_learnt_the_time_is_not_purged_as_old
         desk.journal.later(lambda tx: None)
         await desk.order("later")  # what is lazy rides with another commit, or goes alone after a second
         await asyncio.sleep(1.2)
-        assert [row.kind for row in await desk.journal.outbox_after(0, 10)] == ["in", "status"]
-        assert len(await desk.service.inbox()) == 1
+        assert [row.kind for row in await desk.journal.outbox_after(0, 10)] == ["in", "event", "status"]
+        assert len((await desk.service.inbox()).messages) == 1
         desk.clock.forward(31 * 86_400)
         await desk.tick()
         await asyncio.sleep(1.2)
-        assert await desk.service.inbox() == []
+        assert (await desk.service.inbox()).messages == []
 
 
 async def test_a_clock_that_jumps_by_years_does_not_double(tmp_path):
     async with open_desk(tmp_path, clock=ManualClock(datetime(1970, 1, 1, tzinfo=UTC))) as desk:
         await desk.receive(*deliver())
-        desk.clock.ms = int(START.timestamp() * 1000)
+        desk.clock.learn(START)
+        await desk.tick()
         await desk.receive(*deliver())
         assert len(desk.published("in")) == 1
+
+
+KEPT = CoreSettings(default_region="HU", retention_days=30, quarantine_days=90)
+
+
+async def years(desk, days):
+    """The bridge runs on, with all its purges."""
+    for _ in range(days // 20):
+        desk.clock.forward(20 * 86_400)
+        await desk.tick()
+        await asyncio.sleep(0.03)
+
+
+async def rows(desk, table):
+    return await desk.journal.write(lambda tx: tx._db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+async def test_what_stays_on_a_sim_is_never_published_twice(tmp_path, eager):
+    """`delete_after_read: false`, or a SIM that refuses to delete, or one that lay in a drawer for years."""
+    bad = ReceivedPdu("00FF", None, "cut short (at 2)", "SM", 4, "352", STICK.iccid, "stick", datetime.now(UTC))
+    clock = ManualClock()
+    found = []
+    for days in (400, 400, 0):
+        async with open_desk(tmp_path, KEPT, clock) as desk:
+            await desk.receive(*deliver("kept"), *deliver("kept"), *deliver(TEXT, ref=7))
+            await desk.told(desk.service.receive([bad]))
+            found += [row.kind for row in desk.rows if row.kind != "event"]
+            await years(desk, days)
+            assert await rows(desk, "inbound") == 0
+    assert sorted(found) == ["in", "in", "in", "raw"]
+
+
+async def test_a_status_report_read_again_after_a_year_is_not_taken_for_another_ones(tmp_path, eager):
+    clock = ManualClock()
+    async with open_desk(tmp_path, KEPT, clock) as desk:
+        await desk.order("old")
+        await desk.send(sent(9))
+        told = encode_status_report(StatusReportRequest(ANNA, 9, clock.datetime, clock.datetime, 0))
+        await desk.receive(told)
+        assert desk.states("old")[-1] == "delivered"
+        await years(desk, 400)
+        assert await desk.service.get("old") == []
+        await desk.order("new")
+        await desk.send(sent(9))
+        await desk.receive(told)
+        assert desk.states("new")[-1] == "sent"
+
+
+async def test_what_is_remembered_of_a_busy_sim_is_bounded(tmp_path, eager, monkeypatch):
+    monkeypatch.setattr(upkeep, "KEEP_CONTENTS", 20)
+    async with open_desk(tmp_path, KEPT) as desk:
+        await desk.receive(*deliver("on another SIM"), modem=OTHER)
+        await desk.receive(*deliver("stays on the SIM"))
+        for n in range(300):
+            if n % 40 == 0:
+                await desk.receive(*deliver("stays on the SIM"))  # the modem says once a day that it is still there
+            await desk.receive(*deliver(f"message {n}"))
+            desk.clock.forward(3600)
+            await desk.tick()
+        await asyncio.sleep(0.05)
+        assert await rows(desk, "contents") < 72 + 20 + 10
+        await years(desk, 100)
+        assert await rows(desk, "contents") == 20 + 1
+        published = len(desk.published("in"))
+        await desk.receive(*deliver("on another SIM"), modem=OTHER)
+        await desk.receive(*deliver("message 299"))
+        assert len(desk.published("in")) == published == 302
 
 
 async def test_two_equal_messages_in_one_storage_are_two(desk):
@@ -161,7 +236,9 @@ async def test_the_more_messages_flag_does_not_make_another_message(desk):
 
 
 @pytest.mark.parametrize("bits", [8, 16])
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(25, nightly=2_000), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_parts_in_any_order_with_repeats_and_restarts_give_the_whole_once(tmp_path_factory, bits, data):
     import asyncio
@@ -218,6 +295,94 @@ async def test_what_is_there_is_published_as_partial_and_the_whole_when_the_rest
     desk.clock.forward(7200)
     await desk.tick()
     assert len(desk.published("in")) == 2
+
+
+async def test_what_came_after_a_partial_message_is_published_too_though_not_all_did(desk):
+    raws = deliver("w" * 150 + "x" * 150 + "y" * 150 + "z" * 150, ref=9)
+    await desk.receive(raws[0])
+    desk.clock.forward(3601)
+    await desk.tick()
+    await desk.receive(raws[2])
+    desk.clock.forward(3599)
+    await desk.receive(raws[1])
+    desk.clock.forward(3599)
+    await desk.tick()
+    assert [message["missing"] for message in desk.published("in")] == [[2, 3, 4]]
+    desk.clock.forward(2)
+    await desk.tick()
+    first, second = desk.published("in")
+    assert (second["id"], second["partial"], second["missing"]) == (first["id"], True, [4])
+    assert first["text"] == second["text"][: len(first["text"])]
+    for _ in range(2):  # a repeated part brings nothing new
+        await desk.receive(raws[2])
+        desk.clock.forward(3601)
+        await desk.tick()
+    assert len(desk.published("in")) == 2
+    await desk.receive(raws[3])
+    whole = desk.published("in")[-1]
+    assert (whole["id"], whole["partial"], len(whole["text"])) == (first["id"], False, 600)
+
+
+async def spoil(desk, number, raw="00FF"):
+    """What a bad sector does to a stored part, or a decoder that has become stricter."""
+    sql = "UPDATE inbound_parts SET raw = ? WHERE number = ?"
+    await desk.journal.write(lambda tx: tx._db.execute(sql, (raw, number)))
+
+
+async def test_a_stored_part_that_cannot_be_read_any_more_is_put_aside_and_the_rest_published(desk, caplog):
+    raws = deliver("x" * 150 + "y" * 150 + "z" * 150, ref=9)
+    await desk.receive(raws[0], raws[1])
+    await desk.receive(*deliver("a" * 200, ref=10)[:1])
+    await spoil(desk, 2)
+    for _ in range(5):
+        desk.clock.forward(3601)
+        await desk.tick()
+    spoilt, other = desk.published("in")
+    assert (spoilt["missing"], set(spoilt["text"])) == ([2, 3], {"x", "y"})
+    assert set(other["text"]) == {"a"}
+    (raw,) = desk.published("raw")
+    assert (raw["pdu"], "any more" in raw["reason"]) == ("00FF", True)
+    assert "Traceback" not in caplog.text
+    assert caplog.text.count("put aside") == 1
+
+
+@pytest.mark.parametrize("raw", ["00FF", encode(SubmitRequest(ANNA, text="draft")).pdus[0], "zz"])
+async def test_a_message_of_which_nothing_can_be_read_any_more_ends(desk, raw):
+    raws = deliver("x" * 450, ref=9)
+    await desk.receive(raws[0])
+    await spoil(desk, 1, raw)
+    for _ in range(3):
+        desk.clock.forward(3601)
+        await desk.tick()
+    assert desk.published("in") == []
+    assert len(desk.published("raw")) == 1
+    assert (await desk.service.inbox()).messages == []
+    await desk.receive(raws[1], raws[2])  # the rest is a message in pieces of its own
+    desk.clock.forward(3601)
+    await desk.tick()
+    assert [message["missing"] for message in desk.published("in")] == [[1]]
+
+
+async def test_a_message_completed_by_a_good_part_is_published_without_a_spoilt_one(desk):
+    raws = deliver("x" * 450, ref=9)
+    await desk.receive(raws[0], raws[1])
+    await spoil(desk, 1)
+    await desk.receive(raws[2])
+    (message,) = desk.published("in")
+    assert (message["partial"], message["missing"]) == (True, [1])
+    assert len(desk.published("raw")) == 1
+
+
+async def test_a_defect_of_ours_in_one_message_does_not_come_back_each_second(desk, caplog):
+    await desk.receive(deliver("x" * 450, ref=9)[0])
+    await desk.receive(deliver("y" * 450, ref=10)[0])
+    await desk.journal.write(lambda tx: tx._db.execute("UPDATE inbound SET received_at = -1e18 WHERE seq = 1"))
+    for _ in range(3):
+        desk.clock.forward(3601)
+        await desk.tick()
+    assert [set(message["text"]) for message in desk.published("in")] == [{"y"}]
+    assert len(desk.published("raw")) == 1
+    assert caplog.text.count("Traceback") == 1
 
 
 async def test_a_part_that_comes_late_renews_the_wait(desk):
@@ -326,4 +491,11 @@ async def test_the_inbox_lists_what_came_newest_first(desk):
     for n in range(3):
         await desk.receive(*deliver(f"message {n}"))
     await desk.receive(deliver("x" * 300, ref=3)[0])
-    assert [json.loads(text)["text"] for text in await desk.service.inbox(2)] == ["message 2", "message 1"]
+    first = await desk.service.inbox(2)
+    assert [json.loads(text)["text"] for text in first.messages] == ["message 2", "message 1"]
+    await desk.receive(*deliver("a newer one moves no page"))
+    second = await desk.service.inbox(2, first.next)
+    assert [json.loads(text)["text"] for text in second.messages] == ["message 0"]
+    assert second.next is None
+    everything = await desk.service.inbox(4)
+    assert (len(everything.messages), everything.next) == (4, None)

@@ -51,6 +51,15 @@ def test_the_limit_that_is_reached_and_until_when(limits, notes, parts, window, 
         assert str(full.limit) in full.sentence
 
 
+def test_what_was_counted_on_a_clock_that_was_years_ahead_does_not_hold_the_sim_up():
+    limits = Limits(per_day=5, per_month=50, recipients_per_month=2)
+    found = Usage(UTC)
+    for n in range(60):
+        found.note(f"+36{n}", 1, NOW + 3650 * DAY)
+    assert found.full(limits, ANNA, 1, NOW) is None
+    assert found.figures(limits, NOW)["month"]["used"] == found.figures(limits, NOW)["recipients"]["used"] == 0
+
+
 def test_a_month_knows_how_many_different_people_were_written_to():
     found = Usage(UTC)
     limits = Limits(recipients_per_month=2)

@@ -15,7 +15,7 @@ from sms_bridge.core.model import Accepted, Rejected, Rejection, SendRequest, St
 from sms_bridge.core.numbers import DictContactBook
 from sms_bridge.core.settings import CoreSettings
 from sms_bridge.core.states import OrderState
-from sms_bridge.core.submission import prepare
+from sms_bridge.core.submission import MAX_TRANSACTION, prepare
 from tests.support.desk import ANNA, FAST, STICK, open_desk, sent
 
 BOB = "+36209999999"
@@ -77,7 +77,7 @@ async def test_one_recipient_named_twice_gets_one_message(desk):
         ({"id": "x" * 201}, "invalid_id"),
         ({"id": "\ud800"}, "invalid_id"),
         ({"transaction": float("nan")}, "invalid_transaction"),
-        ({"transaction": "x" * 5000}, "invalid_transaction"),
+        ({"transaction": "x" * (MAX_TRANSACTION - 1)}, "invalid_transaction"),
     ],
 )
 async def test_bad_input_is_rejected_with_code_and_sentence_and_the_next_goes_through(desk, fields, code):
@@ -91,6 +91,13 @@ async def test_bad_input_is_rejected_with_code_and_sentence_and_the_next_goes_th
     assert len(rejected["error"]["text"]) > 10
     assert list(rejected) == CONTRACT_STATUS
     assert queued["state"] == "queued"
+
+
+@pytest.mark.parametrize("character", ["x", "ű"])
+async def test_the_longest_transaction_comes_back(desk, character):
+    longest = character * (MAX_TRANSACTION - 2)  # and its quotes
+    assert await desk.order("a", transaction=longest) == Accepted("a", 1)
+    assert desk.statuses("a")[0]["transaction"] == longest
 
 
 async def test_one_bad_recipient_does_not_stop_the_others(desk):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from sms_bridge.core.model import Rejection, SendRequest
 from sms_bridge.core.states import OnUnknown
+from sms_bridge.core.submission import MAX_TRANSACTION
 from sms_bridge.mqtt.payloads import (
     MAX_PAYLOAD,
     Refused,
@@ -138,7 +139,6 @@ REFUSED: list[tuple[Any, str, str]] = [
     ({"to": NUMBER, "text": "x", "on_unknown": "retry"}, "invalid_field", "failover"),
     ({"to": NUMBER, "text": "x", "modem": "Stick 1"}, "invalid_field", "modem's name"),
     ({"to": NUMBER, "text": "x", "route": ""}, "invalid_field", "route's name"),
-    ({"to": NUMBER, "text": "x", "transaction": "x" * 9000}, "invalid_field", "8192"),
     ({"to": NUMBER, "text": "x", "sender": "ME"}, "not_supported", "`sender`"),
     ({"to": NUMBER, "text": "x", "expect_reply": 60}, "not_supported", "`expect_reply`"),
     ({"to": NUMBER, "text": "x", "escalate": [{}]}, "not_supported", "`escalate`"),
@@ -159,6 +159,14 @@ def test_a_refusal_carries_what_could_be_read() -> None:
     assert refusal({"id": "a\x00", "number": "+36\n1", "text": "x"}).to == "+36\ufffd1"
     assert short_key(b'{"id":"a","transaction":[1]}') == ("a", [1])
     assert short_key(b"{") == (None, None)
+
+
+def test_what_the_core_echoes_is_read_and_echoed_here_too() -> None:
+    longest = "x" * (MAX_TRANSACTION - 2)  # and its quotes
+    assert parse_order(f'{{"to":"+36301234567","text":"x","transaction":"{longest}"}}'.encode()).transaction == longest
+    assert refusal({"to": NUMBER, "text": "", "transaction": longest}).transaction == longest
+    assert refusal({"to": NUMBER, "text": "", "transaction": longest + "x"}).transaction is None
+    assert refusal({"to": NUMBER, "text": "", "transaction": "ű" * (MAX_TRANSACTION - 2)}).transaction is not None
 
 
 def test_half_a_surrogate_pair_does_not_hold_up_an_alarm() -> None:

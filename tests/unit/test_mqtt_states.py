@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from hardware.types import Access, Health, ModemState, ModemStatus, Registration, SimStatus, StorageStatus
-from sms_bridge.mqtt.masking import mask, mask_numbers
 from sms_bridge.mqtt.states import StateTopics, modem_payload
 from sms_bridge.mqtt.topics import Topics
 
@@ -58,22 +57,3 @@ async def test_a_modem_whose_name_is_no_name_builds_no_topic() -> None:
     topics = StateTopics(Topics(), kick=lambda: None)
     with pytest.raises(ValueError, match="no name"):
         topics.modem_changed(ModemStatus("a/b"))
-
-
-@pytest.mark.parametrize(
-    ("text", "masked"),
-    [
-        ("to +36301234567 now", "to +3630…67 now"),
-        ("36 30 123-4567", "36 3…67"),
-        ("IMEI 860461024123456", "IMEI 8604…56"),
-        ("error 38 after 180 s", "error 38 after 180 s"),
-        ("code 123456", "code 123456"),
-        ("", ""),
-    ],
-)
-def test_numbers_are_masked(text: str, masked: str) -> None:
-    assert mask_numbers(text) == masked
-
-
-def test_what_is_too_short_to_hide_anything_is_hidden_whole() -> None:
-    assert mask("1234567") == "…"

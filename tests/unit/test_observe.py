@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -14,8 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sms_bridge.core.events import mask_sim
+from sms_bridge.core.redaction import mask, redact
+from sms_bridge.mqtt.logtopic import MqttLogHandler
 from sms_bridge.observe.logging import MAX_WAITING, Writer, set_up
-from sms_bridge.observe.redaction import mask, redact
 
 log = logging.getLogger("test.observe")
 
@@ -90,9 +93,24 @@ def test_redaction_of_a_long_line_is_quick() -> None:
     assert time.monotonic() - started < 5
 
 
-@pytest.mark.parametrize(("number", "masked"), [("+36301234567", "+36…67"), ("112", "112"), ("12345", "1…5"), ("", "")])
-def test_masks(number: str, masked: str) -> None:
-    assert mask(number) == masked
+@pytest.mark.parametrize(
+    ("identity", "masked"),
+    [("8936304412345678942", "8936…42"), ("123456789", "1234…89"), ("12345678", "…"), ("", None), (None, None)],
+)
+def test_identities_are_masked(identity: str | None, masked: str | None) -> None:
+    assert mask(identity) == mask_sim(identity) == masked
+
+
+def test_a_sim_without_an_iccid_has_no_mask() -> None:
+    assert mask_sim("modem:stick-1") is None
+
+
+async def test_the_log_on_mqtt_says_no_more_than_the_one_on_stderr() -> None:
+    said: list[str] = []
+    handler = MqttLogHandler(said.append, asyncio.get_running_loop())
+    handler.handle(logging.makeLogRecord({"msg": "+36301234567 0011000B916330214365F700F1FF04D4F29C0E pin: 0000"}))
+    await asyncio.sleep(0)
+    assert json.loads(said[0])["message"] == "+36…67 <19 octets> pin: ****"
 
 
 def test_arguments_and_tracebacks_are_redacted_too(started: Callable[..., Writer]) -> None:

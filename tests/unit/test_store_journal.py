@@ -12,13 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from hardware.types import ReceivedPdu
 from sms_bridge.core.errors import StoreError, StoreRefused
-from sms_bridge.core.service import Cutoffs
+from sms_bridge.core.inbound import content_key
+from sms_bridge.core.model import Cutoffs
 from sms_bridge.store import Journal, checkpoint, migrate
 from sms_bridge.store import journal as journal_module
 from sms_bridge.store.connection import open_writer
 from sms_bridge.store.journal import FILE_NAME
-from tests.support.desk import STICK, open_desk, sent
+from tests.support.desk import ANNA, STICK, ManualClock, deliver, open_desk, sent
 
 
 @pytest.fixture
@@ -26,6 +28,9 @@ async def journal(tmp_path):
     opened = await Journal.open(tmp_path)
     yield opened
     await opened.close()
+
+
+ALL = 2**62  # a number that no row has reached
 
 
 def emit(text):
@@ -270,6 +275,33 @@ async def test_an_older_journal_is_copied_and_brought_up_to_date(tmp_path, monke
     other.close()
 
 
+async def test_what_an_older_journal_knows_of_received_messages_stays_known(tmp_path, monkeypatch):
+    """Its fingerprints stood with the texts."""
+    files = migrate.schema_files()
+    monkeypatch.setattr(migrate, "schema_files", lambda: [file for file in files if file[0] < 4])
+    journal = await Journal.open(tmp_path)
+    await journal.close()
+    (raw,), clock = deliver("known"), ManualClock()
+    key, bad = content_key(STICK.sim, raw), content_key(STICK.sim, "00FF")
+    with sqlite3.connect(journal.path) as old:
+        old.execute(
+            "INSERT INTO inbound VALUES (7, 'x', ?, 'stick', ?, 'whole', 1, 1, 1, 1, NULL, NULL, NULL, '{}')",
+            (STICK.sim, ANNA),
+        )
+        old.execute("INSERT INTO inbound_parts VALUES (9, ?, x'00', 7, 1, ?, 1, 1, 'SM', 1)", (key, raw))
+        old.execute("INSERT INTO quarantine VALUES (3, ?, '00FF', 'bad', 'stick', ?, 'SM', 2, 1)", (bad, STICK.sim))
+    old.close()
+    monkeypatch.undo()
+    async with open_desk(tmp_path, clock=clock) as desk:
+        await desk.receive(raw)
+        item = ReceivedPdu("00FF", None, "bad", "SM", 2, None, STICK.iccid, "stick", clock.datetime)
+        await desk.told(desk.service.receive([item]))
+        await desk.receive(*deliver("new"))
+        assert [message["text"] for message in desk.published("in")] == ["new"]
+        assert desk.published("raw") == []
+        assert await desk.journal.read(lambda reader: [each.seq for each in reader.inbox(5)]) == [8, 7]
+
+
 async def test_a_migration_that_fails_changes_nothing(tmp_path, monkeypatch):
     await (await Journal.open(tmp_path)).close()
     broken = [
@@ -366,7 +398,7 @@ async def test_old_rows_are_purged_in_small_steps_and_open_orders_stay(tmp_path)
         for _ in range(40):
             await desk.send(sent())
         future = desk.clock.now() + 1
-        cutoffs = Cutoffs(future, future, future, future, desk.clock.now() - 1)
+        cutoffs = Cutoffs(ALL, ALL, ALL, ALL, 0, ALL, ended_before=future)
         gone = [await desk.journal.write(lambda tx: tx.purge(cutoffs, 10)) for _ in range(12)]
         assert sum(gone) == 40
         assert max(gone) == 10
@@ -387,7 +419,7 @@ async def test_purging_gives_space_back(tmp_path):
         pages = "PRAGMA page_count"
         before = await desk.journal.read(lambda r: r._db.execute(pages).fetchone()[0])
         future = desk.clock.now() + 1
-        cutoffs = Cutoffs(future, future, future, future, future)
+        cutoffs = Cutoffs(ALL, ALL, ALL, ALL, ALL, ALL, ended_before=future)
         for _ in range(12):
             await desk.journal.write(lambda tx: tx.purge(cutoffs, 500))
         after = await desk.journal.read(lambda r: r._db.execute(pages).fetchone()[0])
@@ -423,7 +455,10 @@ async def test_the_queries_of_the_hot_path_use_their_indexes(journal):
             reader.attempts_by_mr("s", 1)
             reader.attempts_unknown("s")
             reader.orphans("s", 1)
-            reader.inbound_parts_like(b"", 0)
+            reader.contents([b""])
+            reader.avoided(1)
+            reader.queues()
+            reader.age_notes("orders")
             reader.open_sets("s", "n", 1, 2, 8)
             reader.set_parts(1)
             reader.sets_due(0, 10)

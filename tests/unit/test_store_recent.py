@@ -8,8 +8,7 @@ import pytest
 
 from sms_bridge.core.commit import Commit
 from sms_bridge.core.errors import StoreError
-from sms_bridge.core.model import Finished
-from sms_bridge.core.service import Cutoffs
+from sms_bridge.core.model import Cutoffs, Finished
 from sms_bridge.core.states import OrderState
 from sms_bridge.store import recent
 from tests.support.desk import STICK, open_desk, sent
@@ -39,7 +38,7 @@ async def test_rows_that_were_purged_are_forgotten(tmp_path):
         await desk.send(sent())
         desk.clock.forward(100)
         now = desk.clock.now()
-        assert await desk.journal.write(lambda tx: tx.purge(Cutoffs(now, 0, 0, 0, 0), 100))
+        assert await desk.journal.write(lambda tx: tx.purge(Cutoffs(2**62, 0, 0, 0, 0, 0, ended_before=now), 100))
         assert await desk.journal.write(lambda tx: (tx.order(1), tx.attempts(1))) == (None, [])
 
 

@@ -1,8 +1,7 @@
-"""Takes phone numbers, PINs and PDUs out of text that leaves the process: logs, bundles."""
+"""Takes phone numbers, PINs and PDUs out of what leaves the process: logs, on MQTT too, bundles. Pure."""
 
 from __future__ import annotations
 
-import logging
 import re
 
 _PIN = re.compile(
@@ -18,6 +17,8 @@ _HEX = re.compile(
 _PLUS = re.compile(r"(\+[0-9]{1,2})[ ()./-]{0,2}[0-9](?:[ ()./-]{0,2}[0-9]){2,17}([0-9]{2})")
 _NUMBER = re.compile(r"(?<![0-9A-Za-z_.-])([0-9]{3})[0-9]{2,17}([0-9]{2})(?![0-9A-Za-z_-])(?!\.[0-9])")
 
+_FRONT, _BACK, _HIDDEN = 4, 2, 3  # characters of an identity: the first, the last, the fewest that are hidden
+
 
 def redact(text: str) -> str:
     """`text` with numbers as `+36…67`, PINs and passwords as `****`, PDUs as their length."""
@@ -27,27 +28,8 @@ def redact(text: str) -> str:
     return _NUMBER.sub(r"\1…\2", _PLUS.sub(r"\1…\2", text))
 
 
-def mask(number: str) -> str:
-    """A number or an identity for people who know it: the first and the last characters."""
-    if len(number) < 7:
-        return number if len(number) < 4 else f"{number[:1]}…{number[-1:]}"
-    return f"{number[:3]}…{number[-2:]}"
-
-
-class RedactingFilter(logging.Filter):
-    """Redacts a record for good, its traceback too: whoever handles it next sees no more than we do."""
-
-    _formatter = logging.Formatter()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        try:
-            message = record.getMessage()
-        except Exception as error:
-            message = f"bad log call: {record.msg!r}: {error}"
-        record.msg, record.args = redact(message), None
-        if record.exc_info and not record.exc_text:
-            record.exc_text = self._formatter.formatException(record.exc_info)
-        if record.exc_text:
-            record.exc_text = redact(record.exc_text)
-            record.exc_info = None
-        return True
+def mask(identity: str | None) -> str | None:
+    """An ICCID or IMSI for people who know it: `8936…42`; what is too short to hide anything is hidden whole."""
+    if not identity:
+        return None
+    return f"{identity[:_FRONT]}…{identity[-_BACK:]}" if len(identity) >= _FRONT + _BACK + _HIDDEN else "…"
