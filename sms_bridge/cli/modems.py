@@ -15,11 +15,13 @@ import click
 from hardware.modem.roles import Examined, Kind, examine
 from hardware.transport.holders import Holder, fix_for, holders_of
 from hardware.usb import ports as usb
-from sms_bridge.cli.options import config_option, load_settings, printable
-from sms_bridge.config import ConfigError, ModemSettings
+from sms_bridge.cli.live import Live, ask_bridge
+from sms_bridge.cli.options import config_option, load_settings, printable, root_option
+from sms_bridge.config import ConfigError, ModemSettings, Settings
 
 PROBE_TRIES = 3  # domain A1.3: AT until OK, a second each
 PROBE_DEADLINE = 1.0
+EVERYTHING = ""  # what `--report` is about when nothing is named
 
 
 @dataclass(slots=True)
@@ -34,36 +36,64 @@ class Row:
     manufacturer: str | None = None
     serial: str | None = None
     family: str | None = None
-    role: str = "unknown"  # "at", "other" (not for AT), "adapter", "configured", "unknown", "none"
+    role: str = (
+        "unknown"  # "at", "other" (not for AT), "adapter", "configured", "unknown", "none", "elsewhere", "virtual"
+    )
     configured: str | None = None
     baudrate: int | None = None
     holders: list[dict[str, Any]] = field(default_factory=list)
     answers: bool | None = None
+    live: dict[str, Any] | None = None  # what the running bridge says of the modem there, as on `sms/modem/<name>`
     problem: str | None = None
     fix: str | None = None
 
 
 @click.command("modems")
 @config_option
+@root_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per port.")
 @click.option("--probe", is_flag=True, help="Ask with AT, where that is safe and nobody holds the port.")
-def command(config: Path | None, as_json: bool, probe: bool) -> int:
-    """What is plugged in, which port speaks AT, who holds it, what is wrong with it and what helps."""
+@click.option("--watch", is_flag=True, help="Stay, and show what changes; not on a terminal: a line per change.")
+@click.option(
+    "--report",
+    "wanted",
+    is_flag=False,
+    flag_value=EVERYTHING,
+    metavar="[MODEM|PLUG|PORT]",
+    help="Print what a maintainer needs to add the modem, anonymised; of all that are plugged in if none is named.",
+)
+def command(config: Path | None, root: Path, as_json: bool, probe: bool, watch: bool, wanted: str | None) -> int:
+    """What is plugged in, which port speaks AT, who holds it, what is wrong with it and what helps.
+
+    With a bridge that runs, also the state of each modem.
+    """
     try:
-        configured = load_settings(config).modems
+        settings = load_settings(config)
     except ConfigError as error:
         if config is not None:
             raise
         click.echo(f"the configuration has errors and is left out here: sms-bridge config check ({error})", err=True)
-        configured = ()
-    rows = survey(configured)
+        settings = Settings()
+
+    def look() -> list[Row]:
+        return survey(settings.modems, sysfs=root / "sys", dev=root / "dev", proc=root / "proc")
+
+    if watch:
+        from sms_bridge.cli.watching import watch as stay
+
+        return stay(settings.mqtt, look, as_json=as_json)
+    live = ask_bridge(settings.mqtt)
+    if wanted is not None:
+        from sms_bridge.cli.reporting import reports
+
+        found = reports(wanted, live, sysfs=root / "sys", dev=root / "dev", proc=root / "proc")
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return 0
+    rows = beside(look(), live)
     if probe:
         asyncio.run(_probe_all(rows))
-    for row in rows:
-        click.echo(json.dumps(asdict(row), ensure_ascii=False) if as_json else _describe(row))
-    if not rows and not as_json:
-        click.echo("No modem is plugged in or configured; `sms-bridge run` then starts virtual ones. Has it power?")
-        click.echo("Plugged in and not shown: `lsusb` says whether the machine sees it at all.")
+    for line in [json.dumps(asdict(row), ensure_ascii=False) for row in rows] if as_json else table(rows, live):
+        click.echo(line)
     return 0
 
 
@@ -84,6 +114,38 @@ def survey(
         if not device.ports and examined.problem is not None:
             rows.append(_fill(Row(None, device.vid_pid, device.path, role="none"), device, examined))
     return rows + [_configured(port, modem, proc) for port, modem in fixed.items() if _real(port) in names]
+
+
+def beside(rows: list[Row], live: Live) -> list[Row]:
+    """Each modem of the running bridge beside its port, and one row more for each that has none here."""
+    left = dict(live.modems)
+    for row in rows:
+        mine = (name for name, modem in left.items() if _is_at(modem, row))
+        name = next(mine, None) if row.role != "other" or row.problem else None
+        if name is not None:
+            row.live = left.pop(name)
+    return rows + [_elsewhere(modem) for modem in left.values()]
+
+
+def table(rows: list[Row], live: Live) -> list[str]:
+    """What `sms-bridge modems` prints: a line per port with what is wrong and what helps below it."""
+    lines = [] if live.online else [printable(f"No bridge is asked: {live.reason}"), ""]
+    if not rows:
+        return [
+            *lines,
+            "No modem is plugged in or configured; `sms-bridge run` then starts virtual ones. Has it power?",
+            "Plugged in and not shown: `lsusb` says whether the machine sees it at all.",
+        ]
+    shown = [row for row in rows if row.role != "other" or row.problem or row.live]
+    cells = [_cells(row) for row in shown]
+    columns = [index for index in range(len(HEADS)) if any(cell[index] for cell in cells)]
+    widths = {index: max(len(line[index]) for line in (HEADS, *cells)) for index in columns}
+    lines.append("  ".join(HEADS[index].ljust(widths[index]) for index in columns).rstrip())
+    for row, cell in zip(shown, cells, strict=True):
+        lines.append("  ".join(cell[index].ljust(widths[index]) for index in columns).rstrip())
+        lines += _remarks(row)
+    never = [f"{row.port} ({row.family})" if row.family else str(row.port) for row in rows if row not in shown]
+    return [*lines, "", printable(f"Never opened: {', '.join(never)}.")] if never else lines
 
 
 def _port_row(port: usb.UsbPort, examined: Examined, names: dict[str, ModemSettings], proc: Path) -> Row:
@@ -184,29 +246,76 @@ async def _probe(row: Row) -> None:
         await channel.close()
 
 
-def _describe(row: Row) -> str:
-    """One row in words; what a device says of itself is shown safely."""
-    what = {
-        "at": f"AT port of a {row.family}",
-        "other": "another port of the modem, never opened" if row.family else "never opened",
-        "adapter": "serial adapter: a modem may be behind it",
-        "configured": "named in the configuration",
-        "none": "no serial port",
-        "unknown": "unknown",
-    }[row.role]
-    name = " ".join(word for word in (row.manufacturer, row.product) if word)
-    facts = [row.port or row.usb_path or "?", row.vid_pid or "", name, what]
-    if row.configured and row.role != "configured":
-        facts.append(f"configured as {row.configured}")
-    elif row.configured:
-        facts.append(row.configured)
+WHAT = {
+    "other": "never opened",
+    "adapter": "serial adapter: a modem may be behind it",
+    "configured": "named in the configuration",
+    "elsewhere": "not plugged in here",
+    "virtual": "virtual modem",
+    "none": "no serial port",
+    "unknown": "unknown",
+}
+HEADS = ("MODEM", "STATE", "PLUG", "PORT", "WHAT IT IS", "OPERATOR", "SIGNAL", "NUMBER", "QUEUE")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    """One line of the table; what a device or a network says of itself is shown safely."""
+    live = row.live or {}
+    signal, queue = live.get("signal_dbm"), live.get("queue")
+    words = (
+        live.get("name") or row.configured,
+        live.get("state"),
+        row.usb_path,
+        row.port,
+        _what(row),
+        live.get("operator"),
+        f"{signal} dBm" if signal is not None else None,
+        live.get("number"),
+        queue,
+    )
+    return tuple("" if word is None else printable(str(word)).replace("\n", "\\u000a") for word in words)
+
+
+def _what(row: Row) -> str:
+    what = f"AT port of a {row.family}" if row.role == "at" else WHAT[row.role]
+    name = " ".join(str(word) for word in (row.manufacturer, row.product) if word)
+    facts = [f"{name} ({row.vid_pid})" if name and row.vid_pid else name or row.vid_pid, what]
     if row.answers is not None:
         facts.append("answers AT" if row.answers else "does not answer")
     if row.holders and row.problem is None:
         facts.append("in use by the bridge")
-    lines = [printable("  ".join(fact for fact in facts if fact))]
-    if row.problem:
-        lines.append(f"    problem: {printable(row.problem)}")
+    return ", ".join(fact for fact in facts if fact)
+
+
+def _remarks(row: Row) -> list[str]:
+    """What is wrong and what helps, below the row's line; the bridge's own words are one sentence for both."""
+    live = row.live or {}
+    lines = [f"    problem: {row.problem}"] if row.problem else []
+    if live.get("health") in ("warn", "fail") and live.get("health_reason"):
+        lines.append(f"    {live['health']}: {live['health_reason']}")
     if row.fix:
-        lines.append(f"    fix:     {printable(row.fix)}")
-    return "\n".join(lines)
+        lines.append(f"    fix: {row.fix}")
+    return [printable(line) for line in lines]
+
+
+def _is_at(modem: dict[str, Any], row: Row) -> bool:
+    """Whether a modem of the bridge is the one at this port, or in this plug while it has no port."""
+    port = modem.get("port")
+    if isinstance(port, str):
+        return row.port is not None and (port == row.port or _real(port) == _real(row.port))
+    away = modem.get("state") == "offline"
+    return not away and row.usb_path is not None and modem.get("usb_path") == row.usb_path
+
+
+def _elsewhere(modem: dict[str, Any]) -> Row:
+    texts = {key: modem[key] for key in ("port", "usb_path", "vid_pid", "manufacturer") if _is_text(modem.get(key))}
+    row = Row(texts.get("port"), texts.get("vid_pid"), texts.get("usb_path"), live=modem)
+    row.manufacturer, row.product = texts.get("manufacturer"), modem.get("model")
+    row.role = "virtual" if modem.get("virtual") else "elsewhere"
+    if modem.get("name") is None:  # a device that the bridge sees and does not use, with what keeps it from that
+        row.problem, row.fix = modem.get("problem"), modem.get("fix")
+    return row
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)

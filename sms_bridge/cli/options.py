@@ -26,6 +26,12 @@ def config_option(function: _Command) -> _Command:
     return option(function)
 
 
+def root_option(function: _Command) -> _Command:
+    """`--root DIR`: where sys, dev and proc are; for tests."""
+    option = click.option("--root", type=click.Path(path_type=Path), default=Path("/"), hidden=True)
+    return option(function)
+
+
 def load_settings(config: Path | None, *, data_dir: Path | None = None) -> Settings:
     """The settings of `config` or of the file that is found; ConfigError with all that is wrong."""
     return load(config if config is not None else find(), data_dir=data_dir)
