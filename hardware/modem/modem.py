@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 
 from hardware.errors import (
@@ -104,6 +104,7 @@ class Modem:
             self._came_from = status.usb_path if status.usb_path != usb.path else None
             self.config, self._node, self._look_again, self._astray = config, _node(config), look_again, False
             status.port, status.usb_path, status.vid_pid = config.port, usb.path, usb.vid_pid
+            self._life.facts.roams_by_design = config.roaming
             self._backoff.reset()
             if not self._stopping:
                 await self.start()
@@ -115,6 +116,20 @@ class Modem:
             self._lose(reason)  # what `attach` began meanwhile
             await self._end()
             self.config = replace(self.config, port="")
+
+    def follow(self, before: Modem) -> None:
+        """Be what `before` was, which has stopped, under another name: counters, readings, what it had to store."""
+        for field in fields(ModemStatus):
+            if field.name not in ("name", "state", "health", "health_reason", "port", "findings"):
+                setattr(self.status, field.name, getattr(before.status, field.name))
+        self._backlog.extend(before._backlog)
+        before._backlog.clear()
+
+    async def flush(self) -> None:
+        """Bring what stands in no storage to the sink; raises what that raises, and then nothing is lost."""
+        if self._backlog:
+            await self._sink.store(list(self._backlog))
+            self._backlog.clear()
 
     async def stop(self, grace: float) -> None:
         """No new send; one in flight has `grace` seconds for its result; then the port is given back. Idempotent."""

@@ -17,10 +17,10 @@ from hardware.pool.bindings import Binding, Bindings, PoolSettings
 from hardware.pool.identity import How, Identity, identify
 from hardware.pool.plugged import Plugged, Refused, switched_off
 from hardware.pool.probe import Answer
-from hardware.pool.records import Records, SimMove, inherit
+from hardware.pool.records import Records, SimMove
 from hardware.transport.threads import call_in_thread
 from hardware.types import InboundSink, ModemListener, ModemRegister, ModemState, ModemStatus
-from hardware.usb.ports import UsbDevice, devices
+from hardware.usb.ports import UsbDevice, devices, path_order
 from hardware.usb.watcher import Watcher
 
 __all__ = ["DeviceView", "Pool", "PoolListener"]
@@ -158,7 +158,8 @@ class Pool:
 
     def devices(self) -> list[DeviceView]:
         """All that is plugged in and is a modem, or may be one, or should be one; in the order of the plugs."""
-        return [_view(one) for one in self._plugged.values() if not one.hidden]
+        plugs = sorted(self._plugged, key=path_order)
+        return [_view(one) for path in plugs if not (one := self._plugged[path]).hidden]
 
     async def add(self, config: ModemConfig) -> Modem:
         """A virtual modem behind a fixed port; it leaves with `remove`."""
@@ -180,8 +181,9 @@ class Pool:
         self._records.check_rename(old, new)
 
     async def remove(self, name: str, grace: float = 0.0) -> None:
-        """Forget a modem for good. ModemError: it is configured, or plugged in; or what the register raises."""
+        """Forget a modem for good. ModemError: it is configured, or plugged in; or what sink and register raise."""
         self.check_remove(name)
+        await self.modems[name].flush()
         await self._records.forget(name)
         modem = self.modems.pop(name)
         self._virtual.discard(name)
@@ -197,7 +199,7 @@ class Pool:
             self._let_go(holder)
         await before.stop(0.0)
         modem = self._make(self._records.plain(new))
-        inherit(modem.status, before.status)
+        modem.follow(before)
         if holder is not None:
             holder.look_again()
         return modem

@@ -24,6 +24,7 @@ ONE, TWO = "quectel-1", "quectel-2"
 TWO_STICKS = ("ec25", "ec25")
 HILINK = (0x12D1, 0x14DB)
 CH340 = (0x1A86, 0x7523)
+ROUTED = "07916303000000F0040B916303214365F70000622122910000800AE8329BFD4697D9EC37"
 
 
 @pytest.fixture(autouse=True)
@@ -450,7 +451,7 @@ async def test_an_adapter_with_nothing_behind_it_is_no_fault(tmp_path: Path, mon
         it.sticks.put(0, "1-1", CH340, at=0)
         it.emulator.fault(0, "wedge")
         view = await it.view("1-1", ModemState.DETECTED, "no modem answers")
-        assert "baudrate" in view.fix
+        assert "name its port" in view.fix
         assert it.ears.real == 0
         assert not it.pool.knows_real
 
@@ -638,3 +639,40 @@ async def test_a_configured_name_takes_the_place_of_the_remembered_one(tmp_path:
                 name = binding.config.name
                 await named.ready(name)
                 assert named.pool.modems.keys() == {name}, "no ghost of the old name"
+
+
+async def test_what_may_be_no_modem_is_asked_a_few_times_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeouts, "ANSWER", 0.01)
+    monkeypatch.setattr(plugged, "_STRANGER", (0.02, 0.02))
+    opened = []
+    real = serial.Serial.open
+
+    def noted(port: serial.Serial) -> None:
+        opened.append(port.port)
+        real(port)
+
+    monkeypatch.setattr(serial.Serial, "open", noted)
+    async with plug_rig(tmp_path) as it:
+        it.sticks.put(0, "1-1", CH340, at=0)
+        it.emulator.fault(0, "wedge")
+        wanted = 2 * plugged.STRANGER_TRIES  # at two speeds
+        await it.until(lambda: len(opened) == wanted)
+        await asyncio.sleep(0.3)
+        assert len(opened) == wanted
+        await gone(it, "1-1")
+        it.sticks.put(0, "1-1", CH340, at=0)
+        await it.ready("modem-1")
+
+
+async def test_what_a_modem_had_still_to_store_outlives_its_name(tmp_path: Path) -> None:
+    async with plug_rig(tmp_path, ("sara",)) as it:
+        it.sticks.put(0, "1-1", (0x1546, 0x1102), at=0)
+        (name,) = [await it.ready("u-blox-1") and "u-blox-1"]
+        it.sink.refuse = 1000
+        modem = it.pool.modems[name]
+        modem._session._inbox._take("", None, ROUTED)  # type: ignore[union-attr]
+        await it.until(lambda: it.sink.refused)
+        await it.pool.rename(name, "gate")
+        it.sink.refuse = 0
+        await it.until(lambda: it.sink.received)
+        assert it.sink.received[0].raw == ROUTED
