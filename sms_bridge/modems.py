@@ -30,6 +30,7 @@ from sms_bridge.core.quota import Limits
 from sms_bridge.core.service import Service
 from sms_bridge.mqtt.front import Mqtt
 from sms_bridge.mqtt.requests import RequestError
+from sms_bridge.routes.mending import Mending
 from sms_bridge.routes.modem import ModemRoute
 from sms_bridge.virtual import VirtualModems, VirtualModemsError
 
@@ -39,6 +40,8 @@ T = TypeVar("T")
 
 NAME = re.compile(r"[a-z0-9_-]{1,32}\Z")
 STORE_RETRY = 2.0  # s until what the disk refused is tried again
+EVENT, LATE = "modem-event", "late-result"  # tasks that write to the journal
+LAST_WORDS = 5.0  # s for these at the end
 CLOSE_GRACE = 1.0  # s for what a worker has left in a modem when it ended: nothing, as a rule
 
 
@@ -46,10 +49,17 @@ class Modems:
     """Implements `hardware.pool.PoolListener`. Known by name; `start` once, `stop` any number of times."""
 
     def __init__(
-        self, settings: Settings, pins: PinLedger, clock: Clock, *, watch: Callable[[], Watcher] | None = None
+        self,
+        settings: Settings,
+        pins: PinLedger,
+        clock: Clock,
+        mending: Mending,
+        *,
+        watch: Callable[[], Watcher] | None = None,
     ) -> None:
         """`watch` makes what watches the plugs; None: as usual."""
         self._settings = settings
+        self._mending = mending
         self._watch = watch
         self._pins = pins
         self._clock = clock
@@ -87,7 +97,9 @@ class Modems:
             pins=self._pins,
             late=self._late_result,
             watch=self._watch,
+            tools=self._mending.tools,
         )
+        await self._mending.restore_usb()
         await self._pool.start()
         if not settings.modems:
             self._own(self._first_look(), "first-look")
@@ -104,6 +116,9 @@ class Modems:
         await asyncio.gather(*(route.stop(grace) for route in self._routes.values()))
         if self._pool is not None:
             await self._pool.stop(CLOSE_GRACE)
+        said = [task for task in self._tasks if task.get_name() in (EVENT, LATE)]
+        if said:  # what the modems said last is written down; a journal that hangs holds up no end
+            await asyncio.wait(said, timeout=LAST_WORDS)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -173,10 +188,15 @@ class Modems:
         with _in_words():
             await self._modem(name).interview()
 
-    async def reset(self, name: str) -> None:
-        """Restart it. RequestError."""
+    async def reset(self, name: str, step: str) -> dict[str, object]:
+        """Mend it by one step, see `Modem.reset`. RequestError."""
         with _in_words():
-            await self._modem(name).reset()
+            return await self._modem(name).reset(step)
+
+    async def unlock(self, name: str, pin: str, puk: str | None, force: bool) -> dict[str, object]:
+        """Give its SIM a PIN, see `Modem.unlock`. RequestError."""
+        with _in_words():
+            return asdict(await self._modem(name).unlock(pin, puk=puk, force=force))
 
     async def rename(self, old: str, new: str) -> dict[str, str]:
         """Orders that wait for it by its old name follow. RequestError."""
@@ -235,7 +255,7 @@ class Modems:
         self.device_event(event, {"modem": modem, **data})
 
     def device_event(self, event: str, data: dict[str, object]) -> None:
-        self._own(self._record(event, data), "modem-event")
+        self._own(self._record(event, data), EVENT)
 
     def devices_changed(self) -> None:
         self._publish_list(only_if_changed=True)
@@ -245,7 +265,7 @@ class Modems:
         self._own(self._retire_virtual(), "retire-virtual")
 
     def _late_result(self, token: object, result: SendResult) -> None:
-        self._own(ModemRoute.record_late(self._dispatcher, token, result), "late-result")
+        self._own(ModemRoute.record_late(self._dispatcher, token, result), LATE)
 
     async def _record(self, event: str, data: dict[str, object]) -> None:
         try:

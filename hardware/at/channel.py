@@ -339,7 +339,10 @@ class AtChannel:
             raise
         except AtTimeout as silence:
             self._unanswered.append(command.text)
-            self._count_silence(silence)
+            if exchange.rebooted:  # it spoke, though not of this
+                self._silences = 0
+            else:
+                self._count_silence(silence)
             raise
         except asyncio.CancelledError:
             if self._current is exchange:

@@ -17,6 +17,7 @@ __all__ = [
     "CNMI_LADDER",
     "ICCID_COMMANDS",
     "IMEI_COMMANDS",
+    "RESTARTS",
     "all_messages",
     "attention",
     "caller_id",
@@ -26,8 +27,11 @@ __all__ = [
     "delete_message",
     "echo_off",
     "enter_pin",
+    "enter_puk",
     "error_codes",
     "extended_signal",
+    "functionality",
+    "functionality_query",
     "hang_up",
     "hang_up_basic",
     "imsi",
@@ -46,10 +50,10 @@ __all__ = [
     "operator_as_name",
     "own_numbers",
     "pin_state",
+    "puk_attempts",
     "quiet_off",
     "raw",
     "read_message",
-    "restart",
     "revision",
     "select_storage",
     "serial_number",
@@ -81,6 +85,7 @@ MAX_USSD_OCTETS = 240
 _NUMBER = re.compile(r"\+?[0-9*#]{1,20}\Z")
 _USSD = re.compile(r"[\x20\x21\x23-\x3a\x3c-\x7e]{1,160}\Z")
 _PIN = re.compile(r"[0-9]{4,8}\Z")
+_PUK = re.compile(r"[0-9]{8}\Z")
 _STORAGE = re.compile(r"(?:SM|ME|MT|BM|SR|TA)\Z")
 _RAW = re.compile(
     r"AT(?:[EVQXI][0-9]?|S[0-9]{1,3}[=?][0-9]{0,3}|&[CDKS][0-9]?|[+^#!$%*@][\x20-\x3a\x3c-\x7e]{1,200})?\Z", re.I
@@ -157,6 +162,15 @@ def enter_pin(pin: str) -> Command:
     return Command(f'AT+CPIN="{pin}"', bare=False, timeout=SIM, secret=True)
 
 
+def enter_puk(puk: str, pin: str) -> Command:
+    """Sets a new PIN; costs one of ten attempts when wrong, and after those the SIM: a person's request only."""
+    if not _PUK.match(puk):
+        raise AtArgumentError("a PUK has 8 digits")
+    if not _PIN.match(pin):
+        raise AtArgumentError("a PIN has 4 to 8 digits")
+    return Command(f'AT+CPIN="{puk}","{pin}"', bare=False, timeout=SIM, secret=True)
+
+
 def imsi() -> Command:
     return Command("AT+CIMI", prefix="+CIMI", timeout=SIM)
 
@@ -188,6 +202,11 @@ ATTEMPTS_LEFT: tuple[Command, ...] = (
     Command("AT+EPINC?", prefix="+EPINC", bare=False, timeout=SIM),
 )
 """Ways to ask how many PIN attempts are left; none of them uses one up (domain A8.1)."""
+
+
+def puk_attempts() -> Command:
+    """How many PUK attempts are left; UNBLOCK PIN without data (TS 102 221 11.1.13). Vendors' counters tell both."""
+    return Command('AT+CSIM=10,"002C000100"', prefix="+CSIM", bare=False, timeout=SIM)
 
 
 def message_format() -> Command:
@@ -307,9 +326,25 @@ def delete_message(index: int) -> Command:
     return Command(f"AT+CMGD={_within(index, 0, 65535)}", bare=False, timeout=SIM)
 
 
-def restart() -> Command:
-    """`+CFUN=1,1`: full functionality after a reset (TS 27.007 8.2)."""
-    return Command("AT+CFUN=1,1", bare=False, timeout=RESET)
+RESTARTS: tuple[Command, ...] = (
+    Command("AT+CFUN=1,1", bare=False, timeout=RESET),  # TS 27.007 8.2
+    Command("AT+CFUN=16", bare=False, timeout=RESET),  # u-blox: the SIM is reset too
+    Command("AT^RESET", bare=False, timeout=RESET),  # Huawei
+    Command("AT#REBOOT", bare=False, timeout=RESET),  # Telit
+    Command("AT!RESET", bare=False, timeout=RESET),  # Sierra
+)
+"""Ways to restart a modem, the standard's first; a modem refuses those that it does not know."""
+
+
+def functionality_query() -> Command:
+    return Command("AT+CFUN?", prefix="+CFUN", bare=False, timeout=COMMAND)
+
+
+def functionality(level: int) -> Command:
+    """`+CFUN` without a restart: 0 least, 1 full, 4 off the air (TS 27.007 8.2)."""
+    if level not in (0, 1, 4):
+        raise AtArgumentError(f"{level!r} is not 0, 1 or 4")
+    return Command(f"AT+CFUN={level}", bare=False, timeout=RESET)
 
 
 def hang_up() -> Command:

@@ -78,6 +78,8 @@ class CommandExchange:
         self._piece: str | None = None  # the last line, if nothing told what it is
         self._after_urc = False
         self._complete = False  # all but the optional OK is there
+        self._due = host.time() + command.timeout
+        self.rebooted = False  # the modem restarted, and nothing of the answer came since
 
     def line(self, text: str) -> bool:
         command = self.command
@@ -98,6 +100,7 @@ class CommandExchange:
         self._piece = text
         if command.bare:
             self._lines.append(text)
+            self._goes_on()
         return command.bare
 
     def prompt(self) -> None:
@@ -108,30 +111,44 @@ class CommandExchange:
 
     def urc_passed(self, text: str) -> None:
         self._after_urc = True
+        if not self.rebooted and not self._complete and is_boot(text):
+            self.rebooted = True  # the answer was lost with what the modem was doing, unless this is late news
+            self._host.arm(min(timeouts.REBOOT_GRACE, max(0.0, self._due - self._host.time())))
 
     def expired(self) -> None:
         if self._complete:
             self._resolve(Response(self._lines, final=""), suspect=True)
             return
         self._host.finished(suspect=True)
-        if not self.future.done():
-            timeout = self.command.timeout
-            self.future.set_exception(
-                AtTimeout(
-                    f"{self.command.shown}: no answer within {timeout:g} s",
-                    hint="The modem hangs or this is not its AT port: unplug it and plug it in again.",
-                )
+        if self.future.done():
+            return
+        if self.rebooted:
+            self.future.set_exception(AtTimeout(f"{self.command.shown}: the modem restarted instead of answering"))
+            return
+        timeout = self.command.timeout
+        self.future.set_exception(
+            AtTimeout(
+                f"{self.command.shown}: no answer within {timeout:g} s",
+                hint="The modem hangs or this is not its AT port: unplug it and plug it in again.",
             )
+        )
 
     def lost(self, error: HardwareError) -> None:
         self._host.finished(suspect=True)
         if not self.future.done():
             self.future.set_exception(error)
 
+    def _goes_on(self) -> None:
+        """The answer comes after all: the boot notice was late news."""
+        if self.rebooted:
+            self.rebooted = False
+            self._host.arm(max(0.0, self._due - self._host.time()))
+
     def _answer(self, text: str) -> None:
         self._lines.append(text)
         self._piece = None
         self._after_urc = False
+        self._goes_on()
         if self.command.ok_optional:
             self._complete = True
             self._host.arm(timeouts.OK_GRACE)

@@ -39,7 +39,6 @@ __all__ = [
     "info_text",
     "luhn_ok",
     "memory_full",
-    "number_of_attempts",
     "routed_length",
     "signal",
 ]
@@ -429,26 +428,6 @@ def info_text(lines: Sequence[str], prefix: str) -> str | None:
     return None
 
 
-def number_of_attempts(line: str) -> int | None:
-    """PIN1 attempts left, from `+CSIM` (63Cx) or the vendors' counters (domain A8.1)."""
-    body = _body(line, "+CSIM")
-    if body is not None:
-        match = re.search(r"63C([0-9A-F])", body.upper())
-        return int(match.group(1), 16) if match else None
-    body = _body(line, "+QPINC")
-    if body is not None:
-        parts = fields(body)
-        return _attempts(parts, 1) if parts and parts[0].upper() == "SC" else None
-    body = _body(line, "^CPIN")
-    if body is not None:  # <code>,<times>,<puk>,<pin>,<puk2>,<pin2>
-        return _attempts(fields(body), 3)
-    for prefix in ("+SPIC", "+UPINCNT", "+CPINC", "#PCT", "^SPIC", "+EPINC"):
-        body = _body(line, prefix)
-        if body is not None:
-            return _attempts(fields(body), 0)
-    return None
-
-
 def memory_full(line: str) -> str | None:
     """The full storage that a URC names, `""` when it names none, None when it says something else (domain A5.1)."""
     overflow = _body(line, "^SMGO")
@@ -508,11 +487,6 @@ def _int(text: str) -> int | None:
 
 def _has_level(raw: Sequence[str]) -> bool:
     return len(raw) >= 2 and re.fullmatch(r"[0-9]|1[01]", raw[1]) is not None
-
-
-def _attempts(parts: Sequence[str], position: int) -> int | None:
-    value = _int(parts[position]) if len(parts) > position else None
-    return value if value is not None and 0 <= value <= 15 else None
 
 
 def _listed(body: str, pdu: str) -> StoredMessage | None:

@@ -17,7 +17,7 @@ AUTHORISE: Final = 30.0  # a commit on a bad SD card takes seconds; no prompt is
 ABORT: Final = 3.0  # OK or ERROR after ESC at a prompt; some modems answer nothing
 OK_GRACE: Final = 2.0  # OK after an answer that some modems send without it (Wavecom +CPIN, lost OK of +CMGS)
 CODE_SETTLE: Final = 0.15  # a refusal's digits may be cut by a URC: the rest follows within one line's time
-REBOOT_GRACE: Final = 5.0  # after a boot URC in a send: "SMS Ready" may be late news, +CMGS may still come
+REBOOT_GRACE: Final = 5.0  # after a boot URC in an exchange: "SMS Ready" may be late news, the answer may still come
 URC_BODY: Final = 2.0  # from the header of +CMT or +CDS to its PDU line: 334 ms at 9600 Bd
 
 QUIET: Final = 0.2  # silence that ends a drain: ESC needs 20 to 200 ms to be obeyed (domain A2.2)

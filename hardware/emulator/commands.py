@@ -107,6 +107,7 @@ class Commands:
             return
         for broken, cms, cme in (
             (phone.sim_absent, 310, 10),
+            (phone.sim_failed, 313, 13),
             (phone.puk_locked, 316, 12),
             (phone.pin is not None, 311, 11),
             (not phone.sim_ready, 314, 14),

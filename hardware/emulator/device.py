@@ -12,7 +12,7 @@ from typing import Any
 
 from hardware.emulator import wire
 from hardware.emulator.commands import Commands
-from hardware.emulator.faults import Faults
+from hardware.emulator.faults import Fault, Faults
 from hardware.emulator.general import registration_urcs
 from hardware.emulator.identity import identity
 from hardware.emulator.interpreter import Interpreter, Verdict
@@ -106,6 +106,12 @@ class VirtualModem:
         """Restart while the line stays: settings are lost, boot URCs come."""
         self._forget()
         self._boot()
+
+    def brown_out(self) -> None:
+        """With a power supply that is too weak, the next restart is not far."""
+        fault = self.faults.active("brown_out")
+        if fault is not None:
+            self._later(float(fault.params.get("every", 20.0)), lambda: self._give_way(fault))
 
     def clear(self, name: str | None) -> list[str]:
         """Take faults back, all of them or one name."""
@@ -334,7 +340,12 @@ class VirtualModem:
         for step in () if booted else self.personality.boot:
             self._later(step.after, lambda step=step: self._boot_step(step))  # type: ignore[misc]
         self._start_chatter()
+        self.brown_out()
         self._network.retry(self)
+
+    def _give_way(self, fault: Fault) -> None:
+        if self.faults.active("brown_out") is fault:
+            self.reboot()
 
     def _boot_step(self, step: BootStep) -> None:
         if step.event == "sim":
@@ -416,6 +427,7 @@ class VirtualModem:
             "bytes_while_busy": counters.bytes_while_busy,
             "lost_bytes": self.line.lost_bytes,
             "boots": counters.boots,
+            "pins": counters.pins,
             "hung_up": counters.hung_up,
             "sending": self.sending,
             "waiting": self._network.waiting(self.number),

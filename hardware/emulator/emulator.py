@@ -14,7 +14,7 @@ from hardware.emulator.control import ControlServer
 from hardware.emulator.device import VirtualModem
 from hardware.emulator.ledger import Ledger
 from hardware.emulator.network import Network
-from hardware.emulator.phone import SMSC
+from hardware.emulator.phone import PUK, PUK_ATTEMPTS, SMSC
 from hardware.pdu import DeliverRequest, encode_deliver
 
 MAX_MODEMS = 256
@@ -137,6 +137,8 @@ class Emulator:
             action()
         else:
             target.faults.arm(name, count=count, duration=duration, **params)
+        if name == "brown_out":
+            target.brown_out()
         target.room()
         if duration is not None:
             target.room_in(duration + 0.01)
@@ -153,7 +155,12 @@ class Emulator:
             "reboot": target.reboot,
             "echo_on": lambda: setattr(target.phone.settings, "echo", True),
             "text_mode": lambda: setattr(target.phone.settings, "text_mode", True),
-            "pin_required": lambda: target.phone.require_pin(params.get("pin", "1234"), params.get("attempts", 3)),
+            "pin_required": lambda: target.phone.require_pin(
+                params.get("pin", "1234"),
+                params.get("attempts", 3),
+                params.get("puk", PUK),
+                params.get("puk_attempts", PUK_ATTEMPTS),
+            ),
         }
         if name == "storage_full" and not params.get("hard"):
             return lambda: target.fill(params.get("from", "+36309999999"), params.get("text", "old message"))

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from hardware.emulator.language import CommandError, Token, Wait, arguments, numbers
-from hardware.emulator.phone import PIN_ATTEMPTS, Phone
+from hardware.emulator.phone import PIN_ATTEMPTS, PUK_ATTEMPTS, Phone
 
 if TYPE_CHECKING:
     from hardware.emulator.commands import Commands
@@ -121,15 +121,19 @@ def _cpin(c: Commands, t: Token) -> list[str]:
         return []
     if phone.sim_absent:
         raise CommandError("CME", 10)
+    if phone.sim_failed:
+        raise CommandError("CME", 13)
     if t.op == "?":
         if not phone.sim_ready:
             raise CommandError("CME", 14)
         return [f"+CPIN: {'SIM PUK' if phone.puk_locked else 'SIM PIN' if phone.pin is not None else 'READY'}"]
+    phone.counters.pins += 1
+    code, *new_pin = arguments(t.args)
     if phone.puk_locked:
-        raise CommandError("CME", 12)
-    if phone.pin is None:
+        _unblock(phone, code, new_pin)
+    elif phone.pin is None:
         raise CommandError("CME", 3)
-    if arguments(t.args)[0] != phone.pin:
+    elif code != phone.pin:
         phone.pin_attempts -= 1
         phone.puk_locked = phone.pin_attempts <= 0
         raise CommandError("CME", 12 if phone.puk_locked else 16)
@@ -137,6 +141,17 @@ def _cpin(c: Commands, t: Token) -> list[str]:
     c.afterwards(lambda: c.services.urc("+CPIN: READY"))
     c.afterwards(c.services.room)
     return []
+
+
+def _unblock(phone: Phone, puk: str, new_pin: list[str]) -> None:
+    """`+CPIN=<puk>,<new pin>` (TS 27.007 8.3)."""
+    if not new_pin:
+        raise CommandError("CME", 12)
+    if puk != phone.puk or phone.puk_attempts <= 0:
+        phone.puk_attempts = max(0, phone.puk_attempts - 1)
+        raise CommandError("CME", 16 if phone.puk_attempts else 13)
+    phone.puk_locked, phone.puk_attempts = False, PUK_ATTEMPTS
+    phone.change_pin(new_pin[0])
 
 
 def _cimi(c: Commands, t: Token) -> list[str]:
@@ -248,8 +263,12 @@ def _cfun(c: Commands, t: Token) -> list[str]:
     if values[0] not in (0, 1, 4):
         raise _bad()
     if values[1:] == [1]:
+        if c.phone.faults.active("no_restart"):
+            raise CommandError("CME", 3)
         c.afterwards(c.services.reboot)
     else:
+        if values[0] == 1 and settings.fun != 1:
+            c.phone.faults.clear("lost_network")
         settings.fun = values[0]
         c.afterwards(c.services.room)
     return []

@@ -263,6 +263,9 @@ class Interpreter:
             code = int(fault.params.get("code", 500))
             self._finish(b"".join(blocks) + self._final(CommandError("CMS", code)))
             return
+        if self._faults.active("stuck"):
+            self._finish(b"".join(blocks) + self._final(CommandError()))
+            return
         if self._faults.take("no_prompt"):
             self._finish(b"")
             return

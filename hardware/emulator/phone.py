@@ -15,6 +15,7 @@ from hardware.emulator.personality import Personality
 SMSC = "+36209300099"
 PIN_ATTEMPTS = 3
 PUK_ATTEMPTS = 10
+PUK = "12345678"
 
 
 class Stat(IntEnum):
@@ -94,6 +95,7 @@ class Counters:
     garbage: int = 0
     bytes_while_busy: int = 0
     boots: int = 0
+    pins: int = 0  # PINs and PUKs that were written
     hung_up: int = 0  # calls that the host refused
     busy_seconds: float = 0.0
     first_activity: float | None = None  # CLOCK_MONOTONIC
@@ -126,6 +128,7 @@ class Phone:
         self._pin_code = ""
         self.pin_enabled = False
         self.pin_attempts = PIN_ATTEMPTS
+        self.puk = PUK
         self.puk_attempts = PUK_ATTEMPTS
         self.puk_locked = False
         self.uncounted_until = 0.0  # CLOCK_MONOTONIC: the storages count nothing (domain A2.2: E3531)
@@ -137,6 +140,10 @@ class Phone:
         self.settings = self.power_up_settings()
         self.held_urcs.clear()
         self.counters.boots += 1
+        self.faults.clear("stuck")
+        self.faults.clear("lost_network")
+        if (broken := self.faults.active("sim_failure")) is not None and not broken.params.get("lasting"):
+            self.faults.clear("sim_failure")
         if self.pin_enabled:
             self.pin = self.pin or self._pin_code
         self.sim_ready = self.network_ready = not self.personality.boot
@@ -153,10 +160,15 @@ class Phone:
             registration=dict.fromkeys(it.registration, 0),
         )
 
-    def require_pin(self, pin: str, attempts: int) -> None:
+    def require_pin(self, pin: str, attempts: int, puk: str = PUK, puk_attempts: int = PUK_ATTEMPTS) -> None:
         self._pin_code = pin
         self.pin, self.pin_enabled, self.pin_attempts = pin, True, attempts
+        self.puk, self.puk_attempts = puk, puk_attempts
         self.puk_locked = attempts <= 0
+
+    def change_pin(self, pin: str) -> None:
+        """What the SIM asks for after the next power-up."""
+        self._pin_code, self.pin_enabled = pin, True
 
     def release_pin(self) -> None:
         self.pin, self.pin_enabled, self.puk_locked = None, False, False
@@ -167,8 +179,14 @@ class Phone:
         return self.faults.active("sim_absent") is not None
 
     @property
+    def sim_failed(self) -> bool:
+        return self.faults.active("sim_failure") is not None
+
+    @property
     def sim_usable(self) -> bool:
-        return not self.sim_absent and self.sim_ready and self.pin is None and not self.puk_locked
+        return (
+            not self.sim_absent and not self.sim_failed and self.sim_ready and self.pin is None and not self.puk_locked
+        )
 
     @property
     def smsc(self) -> str:
@@ -191,6 +209,8 @@ class Phone:
             return int(fault.params.get("stat", 0))
         if not self.sim_usable or self.settings.fun != 1:
             return 0
+        if self.faults.active("lost_network"):
+            return 2
         return 1 if self.network_ready else 2
 
     @property

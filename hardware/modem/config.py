@@ -81,3 +81,24 @@ class MemoryPinLedger:
 def pin_key(identity: str, pin: str) -> str:
     """The ledger's key of a PIN on a SIM: the ICCID, or the IMEI where that cannot be read yet, and a digest."""
     return f"{identity}:{hashlib.sha256(f'{identity}:{pin}'.encode()).hexdigest()[:16]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """The keys under which an attempt is `kept`, and those under which it would have been: `asked`."""
+
+    kept: tuple[str, ...]
+    asked: tuple[str, ...]
+
+
+def pin_marks(iccid: str | None, modem: str, pin: str) -> Marks:
+    """An ICCID may be readable today and not tomorrow: then any SIM in this modem may be the one that was tried.
+
+    A SIM that can be told from that one is free to try the same PIN: two cards of one household often share it.
+    """
+    blind = pin_key(modem, pin)  # the SIM was not known then
+    seen = f"{blind}:seen"  # it was, and is under its own key too
+    if iccid is None:
+        return Marks((blind,), (blind, seen))
+    own = pin_key(iccid, pin)
+    return Marks((own, seen), (own, blind))

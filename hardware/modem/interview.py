@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field, replace
 
-from hardware.at import commands, parsers
+from hardware.at import commands, counters, parsers
 from hardware.at.channel import AtChannel
 from hardware.at.parsers import ImeiText
 from hardware.at.types import AtCommandError, Command
 from hardware.errors import AtTimeout, HardwareError, ModemError, WrongModem
 from hardware.modem import profile as profiles
-from hardware.modem.config import ModemConfig, PinLedger
+from hardware.modem.config import ModemConfig
 from hardware.modem.coverage import DOMAINS
 from hardware.modem.dialogue import ask, must, patiently
 from hardware.modem.profile import Profile
-from hardware.modem.sim import read_iccid, unlock
+from hardware.modem.sim import PinGuard, read_iccid
 from hardware.types import ModemStatus
 
 __all__ = ["Abilities", "Interview", "Storages"]
@@ -51,13 +51,13 @@ class Abilities:
 class Interview:
     """One run over one channel; fills `status` and returns the abilities. Raises HardwareError; safe to repeat."""
 
-    def __init__(self, channel: AtChannel, config: ModemConfig, status: ModemStatus, ledger: PinLedger) -> None:
+    def __init__(self, channel: AtChannel, config: ModemConfig, status: ModemStatus, guard: PinGuard) -> None:
         self._channel = channel
         self._config = config
         self._status = status
-        self._ledger = ledger
-        self._profile = profiles.GENERIC
+        self._guard = guard
         self.has_smsc: bool | None = None  # None: it does not say
+        self._profile = profiles.GENERIC
 
     async def run(self) -> Abilities:
         """The whole sequence, one command at a time, without a pause (domain A2.2 rows 3 to 14)."""
@@ -65,9 +65,10 @@ class Interview:
         found = Abilities()
         found.profile = self._profile = await self._identify()
         self._profile.guide(self._channel)
+        await self._switch_on()
         for command in found.profile.init_commands:
             await ask(self._channel, command)
-        found.took_pin = await unlock(self._channel, self._status, found.profile, self._config, self._ledger)
+        found.took_pin = await self._guard.unlock(self._channel, self._status, found.profile, self._config)
         await self._identify_sim(found.profile)
         if found.took_pin and self._status.iccid is not None:
             self._config = replace(self._config, pin_sim=self._status.iccid)
@@ -123,6 +124,13 @@ class Interview:
         await ask(channel, commands.quiet_off())
         if await ask(channel, commands.error_codes(1)) is None:
             await ask(channel, commands.error_codes(2))
+
+    async def _switch_on(self) -> None:
+        """Other software may have left it off the air, or we did when the power failed."""
+        answer = await ask(self._channel, commands.functionality_query())
+        levels = [counters.functionality_level(line) for line in answer.lines] if answer is not None else []
+        if levels and levels[0] in (0, 4):
+            await ask(self._channel, commands.functionality(1))
 
     async def _identify(self) -> Profile:
         channel, status = self._channel, self._status

@@ -65,10 +65,12 @@ class Life:
         self._warnings: dict[str, str] = {}
         self._faults: dict[str, str] = {}
         self.since = 0.0  # monotonic seconds, when this state began
+        self.served_until: float | None = None  # when it last went out of service
         self._ready = asyncio.Event()
         self._held = False
         self._timer: asyncio.TimerHandle | None = None
         self._hushed = False
+        self._given_up = False  # of what is hushed: that it fails once more is no news
         self._unsaid: list[Callable[[], None]] = []  # while it is hushed
         self._identity_told: tuple[object, ...] = ()
         self._ok_at: float | None = None
@@ -103,6 +105,8 @@ class Life:
             raise ValueError(f"{self.status.name}: no way from {old} to {state}: {reason}")
         if state != old:
             self.since = self._clock()
+        if old in CAN_SEND and state not in CAN_SEND:
+            self.served_until = self.since
         self.status.state = state
         self._reason = reason
         self._gate()
@@ -116,10 +120,19 @@ class Life:
         self._judge_health()
         self.changed_now()
 
-    def hush(self) -> None:
-        """From here on a blocked modem is looked at now and then: nothing is told until something has changed."""
+    def hush(self, *, given_up: bool = False) -> None:
+        """From here on a blocked modem is looked at now and then: nothing is told until something has changed.
+
+        `given_up`: nor that it does not recover.
+        """
         self._hushed = self.state is ModemState.BLOCKED
+        self._given_up = given_up
         self._identity_told = self._identity()
+
+    def speak(self) -> None:
+        """Something is done about it: that is told as it comes."""
+        self._hushed = False
+        self._unsaid.clear()
 
     def in_service(self, reason: str) -> None:
         """The modem can send: ready, or degraded while a fault or a grave finding stands."""
@@ -192,13 +205,14 @@ class Life:
 
     def _keeps_quiet(self, state: ModemState, reason: str) -> bool:
         """Whether a move of a hushed modem says nothing new; else all is told that was not."""
-        if state in (ModemState.DETECTED, ModemState.INTERVIEWING):
+        on_the_way = state in (ModemState.DETECTED, ModemState.INTERVIEWING)
+        if on_the_way or (self._given_up and state is ModemState.RECOVERING):
             self._unsaid.append(partial(self.move, state, reason))
             return True
         unsaid, self._unsaid = self._unsaid, []
         if state is ModemState.BLOCKED and reason == self._reason:
             if self._identity() != self._identity_told:
-                self.hush()
+                self.hush(given_up=self._given_up)
                 self.changed_now()
             return True
         self._hushed = False

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 
+from hardware.at import commands
+from hardware.at.channel import AtChannel
+from hardware.at.types import AtCommandError
 from hardware.errors import (
     AtArgumentError,
+    AtTimeout,
     HardwareError,
     ModemError,
     PortBusy,
@@ -24,8 +29,10 @@ from hardware.modem import timeouts
 from hardware.modem.backoff import Backoff, Node
 from hardware.modem.config import MemoryPinLedger, ModemConfig, PinLedger
 from hardware.modem.life import CAN_SEND, Life
+from hardware.modem.outlets import RecoveryTools, Said
+from hardware.modem.recovery import ASKED, Recovery, Wanted
 from hardware.modem.session import LateResult, Session
-from hardware.modem.sim import SimBlocked
+from hardware.modem.sim import PinGuard, SimBlocked, Unlocked
 from hardware.modem.ussd import Ussd, UssdAnswer
 from hardware.types import (
     Action,
@@ -58,13 +65,16 @@ class Modem:
         listener: ModemListener,
         pins: PinLedger | None = None,
         late: LateResult | None = None,
+        tools: RecoveryTools | None = None,
     ) -> None:
         self.config = config
         self.status = ModemStatus(config.name, port=config.port or None, health_reason="not started")
         self._sink = sink
         self._life = Life(self.status, listener)
+        self._guard = PinGuard(pins if pins is not None else MemoryPinLedger())
+        self._tools = tools or RecoveryTools()
+        self._recovery = Recovery(config.name, self._life, self._tools, self._restart_by_command)
         self._life.facts.roams_by_design = config.roaming
-        self._pins = pins if pins is not None else MemoryPinLedger()
         self._late = late
         self._node = _node(config)
         self._backlog: list[ReceivedPdu] = []  # messages that stand in no storage and not yet in the sink
@@ -72,6 +82,10 @@ class Modem:
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self._joined = False
+        self._held = False  # no new send: a step that a person asked for is due
+        self._unconnected = asyncio.Event()  # no port is open, or about to be
+        self._unconnected.set()
+        self._ended_with: tuple[HardwareError, float] | None = None  # and the seconds it had been set up
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -90,6 +104,7 @@ class Modem:
             self._stopping = False
             self.status.started_at = self.status.started_at or datetime.now(UTC)
             self._ending = False
+            self._tools.outlets.join(self.config.name, self, self._tools.outlet)
             self._task = asyncio.create_task(self._live(), name=f"modem {self.config.name}")
 
     async def attach(self, config: ModemConfig, usb: UsbDevice, look_again: Callable[[], None]) -> None:
@@ -106,6 +121,8 @@ class Modem:
             status.port, status.usb_path, status.vid_pid = config.port, usb.path, usb.vid_pid
             self._life.facts.roams_by_design = config.roaming
             self._backoff.reset()
+            if status.started_at is not None:
+                self._recovery.replugged()
             if not self._stopping:
                 await self.start()
 
@@ -142,14 +159,27 @@ class Modem:
         async with self._plugging:
             await self._end()
         await self._idle.wait()  # a send cut off by the closed port has its result by now
+        await self._recovery.close()
         if self.status.state is not ModemState.OFFLINE:
             self._leave("stopped", wanted=True)
+        self._guard.failed(ModemError("the bridge stops"))
+        self._tools.outlets.leave(self.config.name)
         self._life.close()
 
     @property
     def can_send(self) -> bool:
         """A part handed over now goes to the network."""
-        return self._session is not None and self._life.can_send and not self._stopping
+        return self._session is not None and self._life.can_send and not self._stopping and not self._held
+
+    @property
+    def sending(self) -> bool:
+        """A part is being handed over."""
+        return self._in_flight > 0
+
+    @property
+    def usb_path(self) -> str | None:
+        """The plug that it is in, such as `1-1.3`."""
+        return self.status.usb_path
 
     async def wait_ready(self) -> None:
         """Until the modem is ready, or degraded but able to send."""
@@ -180,11 +210,6 @@ class Modem:
         self._life.changed()
         return result
 
-    @property
-    def sending(self) -> bool:
-        """A part is in its hands."""
-        return self._in_flight > 0
-
     async def ussd(self, code: str) -> UssdAnswer:
         """Send a USSD code, wait for its answer. UssdError with a sentence; ModemError when not in service."""
         return await self._ussd().ask(code)
@@ -209,9 +234,50 @@ class Modem:
         """Ask the modem anew who it is; sends wait. ModemError when it is not connected."""
         self._connected().set_up_again("asked to interview")
 
-    async def reset(self) -> None:
-        """Restart the modem itself. ModemError when it is not connected."""
-        await self._connected().restart_modem()
+    async def reset(self, step: str = "auto") -> dict[str, object]:
+        """Do a step that a person asks for: `resync`, `reopen`, `cfun`, `usb_reset`, `authorize`, `power`, `auto`.
+
+        `step`, `result` and `sentence` of what was done; the modem's state tells whether it helped. A send under way
+        may end first. Raises ModemError with the reason why it was not done.
+        """
+        if self._stopping or self.status.started_at is None:
+            raise ModemError("the modem is stopped")
+        if step == "resync":
+            self._connected().set_up_again("a person asked for it")
+            return {"step": step, "result": "done", "sentence": "it is set up once more"}
+        if step not in ASKED:
+            raise ModemError(f"there is no step {step[:20]!r}", hint=f"there are: {', '.join(ASKED)}")
+        self._recovery.check(step)
+        if self._held:
+            raise ModemError("another step is being carried out", hint="wait for its answer")
+        self._held = True
+        try:
+            async with asyncio.timeout(timeouts.SEND_PATIENCE):
+                await self._idle.wait()
+            return await self._recovery.carry_out(step, self._apart)
+        except TimeoutError:
+            raise ModemError("a send waits for its result", hint="ask again in a minute") from None
+        finally:
+            self._held = False
+            self.wake()
+
+    async def unlock(self, pin: str, *, puk: str | None = None, force: bool = False) -> Unlocked:
+        """Give the SIM a PIN, or a PUK and a new PIN; `force`: even the last attempt (domain A8.2).
+
+        Raises ModemError, SimBlocked or AtArgumentError with the reason why it is still locked.
+        """
+        if self._stopping or self.status.started_at is None:
+            raise ModemError("the modem is stopped")
+        if self._life.can_send or self._life.state is ModemState.REGISTERING:
+            raise ModemError("the SIM asks for nothing: it is ready")
+        asked = asyncio.ensure_future(self._guard.ask(pin, puk, force))
+        await asyncio.sleep(0)
+        self.wake()
+        try:
+            return await asked
+        except TimeoutError:
+            why = self.status.health_reason or str(self._life.state)
+            raise ModemError(f"the modem did not get as far as its SIM: {why}") from None
 
     def _ussd(self) -> Ussd:
         session = self._session
@@ -234,18 +300,25 @@ class Modem:
     async def _live(self) -> None:
         """One connection after the other, for ever."""
         while True:
+            await self._recovery.free()
             self._wake.clear()
             before = self._node.signature()
             delay = await self._connect_once()
             if self._ending:
                 raise asyncio.CancelledError  # a task group that failed in the same moment has swallowed it
+            if self._ended_with is not None and not self._astray:
+                due = await self._recovery.after(*self._ended_with)
+                if due is not None:
+                    self._backoff.reset()
+                    delay = due
             anew = not self._astray and await self._node.wait(self._wake, delay, before)
             if self._look_again is not None and (self._astray or anew or not self._node.exists):
                 await self._stray(self._look_again)
             if anew:
+                self._recovery.replugged()
                 self._backoff.reset()
                 await asyncio.sleep(timeouts.PATH_SETTLE)
-            elif not self._node.exists and self.status.state is not ModemState.OFFLINE:
+            elif not self._node.exists and self._life.state is not ModemState.OFFLINE:
                 self._leave(f"{self.config.port} is gone; plug the modem in")
 
     async def _stray(self, look_again: Callable[[], None]) -> None:
@@ -280,7 +353,9 @@ class Modem:
 
     async def _connect_once(self) -> float:
         """One connection from open to loss; the seconds to wait before the next, at most."""
-        session = Session(self.config, self._life, self._sink, self._pins, self._late, self._backlog)
+        session = Session(self.config, self._life, self._sink, self._guard, self._late, self._backlog, self._recovery)
+        self._ended_with = None
+        self._unconnected.clear()
         began: float | None = None
         try:
             try:
@@ -289,23 +364,32 @@ class Modem:
                 await session.begin()
                 began = asyncio.get_running_loop().time()
                 await session.run()
-            except HardwareError as error:
-                lived = 0.0 if began is None else asyncio.get_running_loop().time() - began
+            except HardwareError as failure:
+                error = session.cause(failure)
+                now = asyncio.get_running_loop().time()
+                lived = 0.0 if began is None else now - began
+                self._ended_with = error, 0.0 if began is None else now - session.set_up_at
+                self._guard.failed(error)
                 if lived > timeouts.STABLE or (lived and isinstance(error, PortLost)):
                     self._backoff.reset()
                 delay = self._ended(error)
             except Exception:
                 # A defect of ours must not cost the modem: say it loudly, begin anew.
                 _LOG.exception("%s: the session failed", self.config.name)
+                self._guard.failed(ModemError("an internal error ended the connection"))
                 delay = self._ended(ModemError("an internal error ended the connection; the log has it"))
         finally:
             self._session = None
             # A task of its own: who cancels this one must not cut off what the last session has still to store.
             self._closing = asyncio.create_task(session.close(), name=f"close {self.config.name}")
+            self._closing.add_done_callback(lambda _closed: self._unconnected.set())
             closed = await asyncio.shield(self._closing)
         if not closed:
-            sentence = "the kernel does not give the port back; unplug the modem, or restart the computer"
-            self._life.move(ModemState.BLOCKED, sentence)
+            wedged = PortWedged(
+                "the kernel does not give the port back", hint="unplug the modem, or restart the computer"
+            )
+            self._life.move(ModemState.BLOCKED, f"{wedged}; {wedged.hint}")
+            self._ended_with = wedged, 0.0
             return timeouts.RECONNECT_CAP
         return delay
 
@@ -325,7 +409,7 @@ class Modem:
     def _ended(self, error: HardwareError) -> float:
         """Say why there is no connection; the seconds to wait, at most."""
         sentence = f"{error}; {error.hint}" if error.hint else str(error)
-        if self.status.state is ModemState.INTERVIEWING:
+        if self._life.state is ModemState.INTERVIEWING:
             self._life.event("modem_interview", status="failed", reason=sentence)
         match error:
             case WrongModem() if self._look_again is not None:
@@ -345,13 +429,40 @@ class Modem:
                 self._life.move(ModemState.BLOCKED, sentence)
                 self._life.hush()
                 return timeouts.BLOCKED_RETRY
-        if self.status.state is not ModemState.OFFLINE:
+        if self._life.state is not ModemState.OFFLINE:
             self._life.move(ModemState.RECOVERING, sentence)
         else:
             self._leave(sentence)
         return self._backoff.delay()
 
+    async def _apart(self) -> None:
+        """No port is open, and none is opened before the step is done."""
+        while not self._unconnected.is_set():
+            if self._session is not None and not self._in_flight:
+                self._session.give_up(Wanted("a person asked for a restart"))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeouts.RESTART_PAUSE):
+                    await self._unconnected.wait()
+
+    async def _restart_by_command(self) -> Said:
+        """`AT+CFUN=1,1`, or the vendor's word for it. Raises HardwareError when the modem cannot be spoken to."""
+        channel = await AtChannel.open(self.config.port, baudrate=self.config.baudrate)
+        try:
+            await channel.resync()
+            for command in commands.RESTARTS:
+                try:
+                    await channel.command(command)
+                except AtCommandError:
+                    continue
+                except (AtTimeout, PortLost):
+                    pass  # it restarts without a word
+                return Said("done", f"it was told to restart ({command.text})")
+            return Said("failed", "the modem refuses to restart by command")
+        finally:
+            await channel.close()
+
     def _leave(self, sentence: str, *, wanted: bool = False) -> None:
+        sentence = sentence if wanted else self._recovery.gone(sentence)
         self._life.move(ModemState.OFFLINE, sentence, wanted=wanted)
         if self._joined:
             self._joined = False

@@ -11,20 +11,24 @@ from typing import NoReturn
 from hardware.at import commands, parsers, urc
 from hardware.at.channel import AtChannel
 from hardware.at.types import Response, Urc
-from hardware.errors import HardwareError, ModemError, PortLost
+from hardware.errors import AtTimeout, HardwareError, ModemError, PortLost
 from hardware.modem import profile as profiles
 from hardware.modem import timeouts
+from hardware.modem.absence import Due
 from hardware.modem.calls import Calls
 from hardware.modem.cells import Cells
-from hardware.modem.config import ModemConfig, PinLedger
+from hardware.modem.config import ModemConfig
 from hardware.modem.coverage import DOMAINS
 from hardware.modem.dialogue import ask
 from hardware.modem.inbox import Inbox
 from hardware.modem.interview import Abilities, Interview
+from hardware.modem.ladder import Result, Step
 from hardware.modem.life import CAN_SEND, Life
-from hardware.modem.sim import SimBlocked
+from hardware.modem.recovery import Failing, Recovery, Trouble
+from hardware.modem.sim import PinGuard, SimBlocked
 from hardware.modem.ussd import Ussd
 from hardware.modem.ussd_codes import UssdCodes
+from hardware.pdu import without_validity
 from hardware.types import (
     Access,
     Action,
@@ -44,12 +48,14 @@ _LOG = logging.getLogger(__name__)
 LateResult = Callable[[object, SendResult], None]
 """Told the caller's token and what came of a send that had been given up as unknown."""
 
+NO_NETWORK = "no network takes this modem"
 MOST_SETUPS = 5  # a modem that restarts again and again in its interview has a power problem
 MOST_STRIKES = 3  # sends in a row that the modem refuses without a word (domain A9: bare ERROR three times)
 
 _NO_SERVICE = frozenset({"cms_331", "cme_30", "cms_302"})
 _OF_MESSAGE = frozenset({Action.FAIL, Action.BUG, Action.TREAT_AS_SENT})  # says nothing of modem and SIM
 _STRIKES = frozenset({"error", "prompt_timeout", "cms_300", "cms_81", "cms_98"})
+_NO_VALIDITY = frozenset({"cms_198", "cms_199"})  # the service centre knows no validity period (domain A9)
 
 
 class Session:
@@ -66,16 +72,18 @@ class Session:
         config: ModemConfig,
         life: Life,
         sink: InboundSink,
-        ledger: PinLedger,
+        guard: PinGuard,
         late: LateResult | None,
         backlog: list[ReceivedPdu],
+        recovery: Recovery,
     ) -> None:
         self._config = config
         self._life = life
         self._sink = sink
-        self._ledger = ledger
+        self._guard = guard
         self._late = late
         self._backlog = backlog
+        self._recovery = recovery
         self._channel: AtChannel | None = None
         self._abilities = Abilities()
         self._attention = asyncio.Event()  # something in `_keep` is due
@@ -100,7 +108,7 @@ class Session:
         self._channel = channel
         self._inbox = Inbox(channel, self._config, self._life, self._sink, self._backlog)
         self._cells = Cells(channel, self._life, self._look_soon)
-        self._interview = Interview(channel, self._config, self._life.status, self._ledger)
+        self._interview = Interview(channel, self._config, self._life.status, self._guard)
         for prefix in ("+CMTI", "+CDSI"):
             channel.on_urc(prefix, self._inbox.announced)
         for prefix in ("+CMT:", "+CDS:"):
@@ -128,11 +136,18 @@ class Session:
         self._life.event("modem_interview", status="started")
         for _ in range(MOST_SETUPS):
             self._restart = None
-            await self._set_up()
+            try:
+                await self._set_up()
+            except AtTimeout:
+                if not self._restart or self.channel.is_closed:
+                    raise
+                continue  # it restarted instead of answering
             if self._restart is None:
                 self._life.event("modem_interview", status="successful")
+                self._recovery.set_up()
                 return
-        raise ModemError("the modem restarts again and again", hint="check its power supply: a send draws 2 A")
+        hint = "check its power supply: a send draws 2 A"
+        raise Failing(Trouble.RESTARTS, "the modem restarts again and again", hint=hint)
 
     async def run(self) -> NoReturn:
         """Receive, poll and recover; raises the HardwareError that ended the connection."""
@@ -147,26 +162,35 @@ class Session:
 
     async def send(self, pdu: str, length: int, authorise: Authorise, token: object) -> SendResult:
         """Hand one part over; never raises for modem reasons. The caller has made sure that the modem is in service."""
-        channel, profile = self.channel, self._abilities.profile
         await self.ussd.give_way()
-        result = await channel.send_pdu(
-            length,
-            pdu,
-            authorise,
-            token=token,
-            prompt_timeout=max(self._config.prompt_timeout, profile.prompt_timeout),
-            result_timeout=max(self._config.result_timeout, profile.result_timeout),
-        )
+        result = await self._hand_over(pdu, length, authorise, token)
+        error = result.error
+        if error is not None and error.code in _NO_VALIDITY and result.outcome is SendOutcome.NOT_SENT:
+            plain = without_validity(pdu)
+            if plain is not None:  # the same attempt: it was refused for certain, and is still allowed
+                again = await self._hand_over(*plain, _allowed, token)
+                result = replace(again, seconds=result.seconds + again.seconds)
         self._sent_at = asyncio.get_running_loop().time()
         if result.error is None:
             self._succeeded()
             return result
+        profile = self._abilities.profile
         error = replace(result.error, text=profile.result_codes.get(result.error.code, result.error.text))
         result = replace(result, error=error)
         self._judge(error)
         if error.code in ("cms_304", "cms_305"):
             return await self._leave_text_mode(result, error)
         return result
+
+    async def _hand_over(self, pdu: str, length: int, authorise: Authorise, token: object) -> SendResult:
+        return await self.channel.send_pdu(
+            length,
+            pdu,
+            authorise,
+            token=token,
+            prompt_timeout=max(self._config.prompt_timeout, self._abilities.profile.prompt_timeout),
+            result_timeout=max(self._config.result_timeout, self._abilities.profile.result_timeout),
+        )
 
     @property
     def channel(self) -> AtChannel:
@@ -189,10 +213,16 @@ class Session:
             self._life.move(ModemState.RECOVERING, reason)
         self._attention.set()
 
-    async def restart_modem(self) -> None:
-        """`AT+CFUN=1,1`, then a new connection: USB modems leave and come back."""
-        await ask(self.channel, commands.restart())
-        self.give_up(ModemError("the modem was told to restart"))
+    def cause(self, error: HardwareError) -> HardwareError:
+        """A modem that fell silent is no lost port, whoever was the first to find the channel closed."""
+        if isinstance(error, PortLost) and self._channel is not None and self._channel.is_closed:
+            return self._channel.closed.result()
+        return error
+
+    @property
+    def set_up_at(self) -> float:
+        """When the last set-up began, by the loop's clock; 0: none did."""
+        return self._set_up_at
 
     def give_up(self, error: HardwareError) -> None:
         """End this connection with `error`; no send starts meanwhile."""
@@ -245,9 +275,11 @@ class Session:
         self.ussd.begin(profile)
         self._cells.begin(self._abilities.domains)
         self._inbox.begin(self._abilities.storages, lists=profile.cmgl)
-        self._note_abilities()
-        life.ok()
+        life.fault("power", self._recovery.power_sentence())
+        life.warn("plug", self._recovery.loose_sentence())
         life.move(ModemState.REGISTERING, "set up; waiting for the network")
+        life.ok()
+        self._note_abilities()  # after the move: one that was hushed goes through the earlier states now
         await self._cells.ask()
 
     def _note_abilities(self) -> None:
@@ -272,11 +304,40 @@ class Session:
                 continue
             if self._life.state is ModemState.REGISTERING or self._cells.in_doubt:
                 await self._unless_interrupted(self._look_for_network())
+                await self._mind_the_network()
             elif self._curious:
                 self._curious = not await self._unless_interrupted(self._look_further())
             elif self._poll_is_due():
                 await self._unless_interrupted(self._poll())
             await self._wait_for_attention()
+
+    async def _mind_the_network(self) -> None:
+        """What is due about a network that does not have this modem (domain A10)."""
+        life = self._life
+        if life.state is not ModemState.REGISTERING or self._restart is not None:
+            return
+        now = asyncio.get_running_loop().time()
+        match self._recovery.absence.look(life.status.registration, now, life.served_until):
+            case Due.RADIO:
+                await self._cycle_radio(NO_NETWORK)
+            case Due.RESTART:
+                self.give_up(Failing(Trouble.NO_NETWORK, NO_NETWORK))
+
+    async def _cycle_radio(self, reason: str) -> None:
+        """Off the air and back, and the set-up once more: some modems ask for the PIN again then."""
+        self.set_up_again(f"{reason}; trying: its radio off and on")
+        async with self._inbox.lock:
+            off = None
+            for level in (4, 0):
+                off = off or await ask(self.channel, commands.functionality(level))
+            if off is not None:
+                await asyncio.sleep(timeouts.RADIO_PAUSE)
+            on = await ask(self.channel, commands.functionality(1))
+        done = off is not None and on is not None
+        said = (
+            "it was off the air and looks for a network anew" if done else "the modem refuses AT+CFUN=4 and AT+CFUN=0"
+        )
+        self._recovery.note_radio(Result.DONE if done else Result.FAILED, said, reason)
 
     async def _unless_interrupted(self, work: Coroutine[None, None, None]) -> bool:
         """Do `work`; False: something more urgent came up, and a restarted modem owes no answer."""
@@ -323,8 +384,9 @@ class Session:
                     await self._usable.wait()
             except TimeoutError:
                 pass
+        reason = self._restart or ""
         await self.begin()
-        self._life.event("recovery", reason="the modem was set up again")
+        self._recovery.tell(Step.RESYNC, "set_up", reason, "the modem was set up again")
 
     def _poll_is_due(self) -> bool:
         """An idle modem is asked; one that is never idle, now and then."""
@@ -335,6 +397,8 @@ class Session:
     async def _poll(self) -> None:
         """Signal, registration and settings; the first question is the watchdog's: three silences end the channel."""
         now = self._polled_at = asyncio.get_running_loop().time()
+        self._life.fault("power", self._recovery.power_sentence())
+        self._life.warn("plug", self._recovery.loose_sentence())
         await self._measure()
         await self._cells.ask()
         check = now - self._cnmi_checked_at > timeouts.CNMI_CHECK
@@ -436,12 +500,19 @@ class Session:
             self.set_up_again(f"the SIM needs attention: {error.text}")
         elif error.action is Action.MODEM_RESET or self._strikes >= MOST_STRIKES:
             self._strikes = 0
-            self.give_up(ModemError(f"the modem does not send: {error.text}"))
+            self._troubled(f"the modem does not send: {error.text}")
         elif error.code in _NO_SERVICE and self._life.state in CAN_SEND:
             self._cells.refused(f"no service: {error.text}")
             self._look_soon()
         elif error.action is Action.STORAGE:
             self._inbox.sweep_soon()
+
+    def _troubled(self, reason: str) -> None:
+        """It answers, and does not do its work: the gentlest step is one of this connection."""
+        if self._recovery.resyncs(reason, asyncio.get_running_loop().time() - self._set_up_at):
+            self.set_up_again(reason)
+        else:
+            self.give_up(Failing(Trouble.NO_SEND, reason))
 
     def _watch(self, prefix: str, handler: Callable[[Urc], None]) -> None:
         """Register once, though a set-up may come by again."""
@@ -450,7 +521,11 @@ class Session:
             self.channel.on_urc(prefix, handler)
 
     def _rebooted(self, line: Urc) -> None:
-        self.set_up_again(f"the modem restarted ({line.text[:24]})", booting=True)
+        self._recovery.restarted()
+        power = self._recovery.power_sentence()
+        self.set_up_again(power or f"the modem restarted ({line.text[:24]})", booting=True)
+        if power is not None and self._life.state is ModemState.RECOVERING:
+            self._life.move(ModemState.RECOVERING, power)
         if line.text.startswith(self._abilities.profile.ready_urcs):
             self._usable.set()
 
@@ -484,3 +559,7 @@ def _first(errors: ExceptionGroup[Exception]) -> Exception:
     known, _ = errors.split(HardwareError)
     found = (known or errors).exceptions[0]
     return _first(found) if isinstance(found, ExceptionGroup) else found
+
+
+async def _allowed() -> bool:
+    return True

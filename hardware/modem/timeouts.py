@@ -6,6 +6,7 @@ from typing import Final
 
 SIM_PATIENCE: Final = 30.0  # CME 14 and CMS 314/515 are normal for seconds after PIN or boot (domain A8.3, A9)
 SIM_RETRY: Final = 0.5  # between two questions to a busy SIM
+PIN_SETTLE: Final = 5.0  # after a PIN that was taken: +CPIN? may say SIM PIN for a moment more
 BOOT_PATIENCE: Final = 20.0  # from a boot URC to "SMS Ready"/"SMS DONE" (domain A2.2: SIM800, SIM7600)
 RESTART_PAUSE: Final = 1.0  # before a set-up that follows another: RDY, Call Ready and SMS Ready come one by one
 RESTART_WINDOW: Final = 10.0  # within which it follows another
@@ -50,3 +51,21 @@ USSD_LATE: Final = 30.0  # after a silence: a late answer must not be taken for 
 USSD_ECHO: Final = 2.0  # after AT+CUSD=2: some modems say +CUSD: 2 to that
 
 CHANGE_COALESCE: Final = 0.5  # counters change with every part; the status goes out at most this often
+
+RESTART_SETTLE: Final = 60.0  # a modem that restarts: ttys after 10 to 20 s, the SIM later (domain A1.5)
+POWER_SETTLE: Final = 90.0  # the same behind a hub that starts too
+STABLE_SERVICE: Final = 600.0  # in service for so long: what was tried has helped, and each costs one step less
+REST: Final = 3600.0  # after all was tried: a person is told; a hub that was dead may have come back
+LONGEST_REST: Final = 21_600.0  # the rest doubles up to this
+SWITCH_PAUSE: Final = 900.0  # between two times that one hub or one switch takes power away (domain A13)
+LAST_POWER: Final = 5.0  # when the bridge ends: to have the power switched on again
+POSTPONED: Final = 20.0  # until a step is tried again that a neighbour's send is in the way of
+POWER_TOOL: Final = 120.0  # beyond the tools' own deadlines: a step that hangs must not end the recovery
+POWER_BACK: Final = 5.0  # between two tries to switch the power on again: the broker may be away for a while
+SEND_PATIENCE: Final = 90.0  # a person's restart waits so long for a send under way; a request has 120 s
+UNLOCK_PATIENCE: Final = 90.0  # a person's PIN: a connection to a modem that is busy with its SIM, and its interview
+LOST_NETWORK: Final = 300.0  # without a network, or refused by it, before anything is done (domain A10)
+REFUSED_GAP: Final = 60.0  # a modem that is refused searches in between, and is refused again
+RADIO_PAUSE: Final = 3.0  # off the air: the network notices the detach, and the modem forgets the cell
+RESTART_BURST: Final = 20.0  # RDY, Call Ready and SMS Ready within this are one restart
+RESTARTS_WINDOW: Final = 600.0  # so many restarts within this are a power supply that is too weak (domain A2.2, A13)

@@ -15,6 +15,7 @@ from hardware.pdu.encode import (
     encode,
     encode_deliver,
     encode_status_report,
+    without_validity,
 )
 from hardware.pdu.errors import PduError
 from hardware.pdu.join import Joined, join
@@ -45,4 +46,5 @@ __all__ = [
     "encode_status_report",
     "estimate",
     "join",
+    "without_validity",
 ]

@@ -6,18 +6,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from hardware.pdu.address import write_address, write_smsc
+from hardware.pdu.address import read_address, read_smsc, write_address, write_smsc
 from hardware.pdu.dcs import make_dcs
 from hardware.pdu.errors import PduError
 from hardware.pdu.gsm7 import pack
 from hardware.pdu.plan import Plan, plan
 from hardware.pdu.timestamp import write_timestamp
 from hardware.pdu.udh import Concat, Ie, build_header, concat_ie, ports_ie
-from hardware.pdu.validity import relative_octet, write_absolute, write_enhanced
+from hardware.pdu.validity import read_validity, relative_octet, write_absolute, write_enhanced
 
 _REJECT_DUPLICATES, _STATUS_REPORT, _HAS_HEADER = 0x04, 0x20, 0x40
 _NO_MORE_MESSAGES = 0x04
 _ENHANCED, _RELATIVE, _ABSOLUTE = 0x08, 0x10, 0x18
+_TYPE, _SUBMIT, _VPF = 0x03, 0x01, 0x18
 
 
 @dataclass(slots=True)
@@ -114,6 +115,27 @@ def encode(request: SubmitRequest) -> Encoded:
         pdus.append(pdu.hex().upper())
         lengths.append(len(pdu) - skip)
     return Encoded(layout.encoding, len(pdus), pdus, lengths)
+
+
+def without_validity(pdu: str) -> tuple[str, int] | None:
+    """A SUBMIT without its TP-VP, and its length for `AT+CMGS`; None when it has none. PduError for what is none."""
+    try:
+        data = bytes.fromhex(pdu)
+    except ValueError:
+        raise PduError("the PDU is not hexadecimal") from None
+    try:
+        _, start = read_smsc(data)
+        first = data[start]
+        if first & _TYPE != _SUBMIT:
+            raise PduError("no SMS-SUBMIT", start)
+        if not first & _VPF:
+            return None
+        _, _, at = read_address(data, start + 2, any_filler=True)
+        _, end = read_validity(first >> 3 & 3, data, at + 2)
+    except IndexError:
+        raise PduError("the PDU ends early", len(data)) from None
+    stripped = b"".join((data[:start], bytes((first & ~_VPF,)), data[start + 1 : at + 2], data[end:]))
+    return stripped.hex().upper(), len(stripped) - start
 
 
 def encode_deliver(request: DeliverRequest) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from hardware.errors import ModemError
-from hardware.modem import Modem, ModemConfig, PinLedger
+from hardware.modem import Modem, ModemConfig, PinLedger, RecoveryTools
 from hardware.modem.roles import Examined, Kind, examine
 from hardware.modem.session import LateResult
 from hardware.pool import timeouts
@@ -79,7 +79,9 @@ class Pool:
         pins: PinLedger | None = None,
         late: LateResult | None = None,
         watch: Callable[[], Watcher] | None = None,
+        tools: Callable[[str], RecoveryTools] | None = None,
     ) -> None:
+        """`tools`: what a modem of that name may be mended with."""
         self.modems: dict[str, Modem] = {}
         self.asks_adapters = settings.adapters
         self._settings = settings
@@ -89,6 +91,7 @@ class Pool:
         self._listener = listener
         self._pins = pins
         self._late = late
+        self._tools = tools
         self._records = Records(register, self._bindings, settings.defaults)
         self._new_watcher = watch or (lambda: Watcher(sysfs=settings.sysfs, dev=settings.dev))
         self._watching: asyncio.Task[None] | None = None
@@ -334,7 +337,8 @@ class Pool:
         raise Refused(f"{name} is still with plug {holder.device.path}", retry=_CONTESTED, quiet=True)
 
     def _make(self, config: ModemConfig) -> Modem:
-        modem = Modem(config, sink=self._sink, listener=self, pins=self._pins, late=self._late)
+        tools = self._tools(config.name) if self._tools is not None else None
+        modem = Modem(config, sink=self._sink, listener=self, pins=self._pins, late=self._late, tools=tools)
         if not config.port:
             modem.status.health_reason = ABSENT
         self.modems[config.name] = modem

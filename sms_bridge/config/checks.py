@@ -12,11 +12,13 @@ from sms_bridge.config.errors import Problem
 from sms_bridge.config.report import problem_at
 from sms_bridge.config.schema import member as member_of
 from sms_bridge.config.schema import phone_digits
+from sms_bridge.config.settings import MqttSettings
 
 
 def cross_checks(document: Document, file: str) -> list[Problem]:
     data = document.data if isinstance(document.data, dict) else {}
-    found = [*_mqtt(_dict(data, "mqtt")), *_modems(data.get("modems")), *_groups(data), *_balance(data)]
+    found = [*_mqtt(_dict(data, "mqtt")), *_modems(data.get("modems")), *_groups(data)]
+    found += [*_balance(data), *_switches(data)]
     return [problem_at(document, file, path, message, hint) for path, message, hint in found]
 
 
@@ -74,6 +76,21 @@ def _groups(data: dict[str, Any]) -> _Found:
             else:
                 hint = f"did you mean {near[0]}?" if near else f"add {word} under contacts"
                 yield ("groups", name, index), "there is no such contact", hint
+
+
+def _switches(data: dict[str, Any]) -> _Found:
+    base = _dict(data, "mqtt").get("base_topic", MqttSettings().base_topic)
+    modems = data.get("modems")
+    places: list[tuple[KeyPath, Any]] = [((), data)]
+    places += [(("modems", index), modem) for index, modem in enumerate(modems if isinstance(modems, list) else ())]
+    for path, place in places:
+        switch = _dict(_dict(place, "recovery"), "power_switch") if isinstance(place, dict) else {}
+        here = (*path, "recovery", "power_switch")
+        topic = switch.get("topic")
+        if isinstance(topic, str) and isinstance(base, str) and f"{topic.strip()}/".startswith(f"{base.strip()}/"):
+            yield (*here, "topic"), "this is a topic of the bridge itself", "name the one that the plug obeys"
+        if isinstance(switch.get("off"), str) and switch["off"] == switch.get("on"):
+            yield (*here, "on"), "switches it on with what switches it off", "write what the plug takes for on"
 
 
 def _balance(data: dict[str, Any]) -> _Found:

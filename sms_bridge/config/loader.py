@@ -19,6 +19,8 @@ from sms_bridge.config.settings import (
     LoggingSettings,
     ModemSettings,
     MqttSettings,
+    PowerSwitchSettings,
+    RecoverySettings,
     RetentionSettings,
     SendingSettings,
     Settings,
@@ -121,6 +123,7 @@ class _Loader:
             calls=CallSettings(**data.get("calls", {})),
             balance=tuple(_balance(entry) for entry in data.get("balance", [])),
             logging=LoggingSettings(**data.get("logging", {})),
+            recovery=_recovery(data.get("recovery", {})),
             self_test=SelfTestSettings(**data.get("self_test", {})),
             health=SilenceSettings(**data.get("health", {})),
             contacts=MappingProxyType(data.get("contacts", {})),
@@ -131,6 +134,7 @@ class _Loader:
     def _modem(self, index: int, data: dict[str, Any], whole: dict[str, Any]) -> ModemSettings:
         given = {"name": f"modem-{index + 1}", **data}
         given["init_commands"] = tuple(given.get("init_commands", ()))
+        given["recovery"] = _recovery(data["recovery"]) if "recovery" in data else None
         given["quota"] = Limits(**{**whole.get("quota", {}), **data.get("quota", {})})
         return ModemSettings(**given)
 
@@ -183,6 +187,11 @@ class _Loader:
         from sms_bridge.config.report import problem_at
 
         self._problems.append(problem_at(document, self._file, path, message, hint))
+
+
+def _recovery(data: dict[str, Any]) -> RecoverySettings:
+    switch = data.get("power_switch")
+    return RecoverySettings(PowerSwitchSettings(**switch) if switch is not None else None)
 
 
 def _balance(data: dict[str, Any]) -> BalanceSettings:

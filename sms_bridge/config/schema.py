@@ -27,7 +27,7 @@ from sms_bridge.config.kinds import (
     Wrong,
     as_name,
 )
-from sms_bridge.config.settings import DAY, BalanceSettings, Settings, TlsSettings
+from sms_bridge.config.settings import DAY, OFF_TIME, BalanceSettings, Settings, TlsSettings
 from sms_bridge.core.patterns import MAX_PATTERN
 
 BAUDRATES = (1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600)
@@ -207,6 +207,26 @@ QUOTA = Section(
     "per_day: 500",
 )
 
+SWITCH_TOPIC = Text(
+    r"(?!\$)[^\x00-\x1f+#/ ][^\x00-\x1f+#/]*(?:/[^\x00-\x1f+#/]+){0,15}",
+    "a topic without +, #, a leading $ and empty levels, such as zigbee2mqtt/plug-1/set",
+)
+
+SWITCH = Section(
+    {
+        vol.Required("topic", description="the topic that the plug obeys"): SWITCH_TOPIC,
+        vol.Required("off", description="what switches it off, in quotes"): LINE,
+        vol.Required("on", description="what switches it on, in quotes"): LINE,
+        _opt("off_time", "how long it stays off"): Duration(1, 600),
+    },
+    "topic: zigbee2mqtt/plug-1/set",
+)
+
+RECOVERY = Section(
+    {_opt("power_switch", "a plug that takes the power away, by MQTT; of the last steps the last"): SWITCH},
+    "power_switch:",
+)
+
 MODEM = Section(
     {
         _opt("imei", "of the modem, in quotes: the name and the rest of this entry follow it into any plug"): IMEI,
@@ -220,6 +240,7 @@ MODEM = Section(
         _opt("enabled", "false: leave this modem alone"): Flag(),
         _opt("quota", "limits of the SIM in this modem, where they differ from the common ones"): QUOTA,
         _opt("init_commands", "AT commands after the bridge's own set-up"): ListOf(AT_COMMAND, 20, "- AT+CGSMS=1"),
+        _opt("recovery", "as `recovery` below, for this modem"): RECOVERY,
         _opt("roaming", "true: the SIM is meant to be abroad, and that is no reason to warn"): Flag(),
     },
     'imei: "860461024123456"',
@@ -316,6 +337,7 @@ ROOT = Section(
             },
             "messages: 30d",
         ),
+        _opt("recovery", "what may be done about a modem that fails"): RECOVERY,
         _opt("ussd", "codes that may be sent"): Section(
             {_opt("allow", "codes besides short ones such as *100#"): ListOf(USSD_ALLOWED, 100, '- "*102*{digits}#"')},
             'allow: ["*102*{digits}#"]',
@@ -368,6 +390,8 @@ def json_schema() -> dict[str, Any]:
     item = schema["properties"]["modems"]["items"]["properties"]
     _put_defaults(schema["properties"]["balance"]["items"]["properties"], BalanceSettings())
     item["baudrate"]["default"], item["enabled"]["default"] = 115_200, True
+    for recovery in (schema["properties"]["recovery"], item["recovery"]):
+        recovery["properties"]["power_switch"]["properties"]["off_time"]["default"] = OFF_TIME
     item["roaming"]["default"] = False
     schema["properties"]["self_test"]["properties"]["between"]["default"] = "all"
     del schema["properties"]["mqtt"]["properties"]["host"]["default"]  # none named is not the same as 127.0.0.1

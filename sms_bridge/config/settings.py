@@ -14,6 +14,7 @@ from sms_bridge.core.quota import NO_LIMITS, Limits
 from sms_bridge.core.settings import SelfTestSettings, SilenceSettings
 
 DAY = 86_400.0
+OFF_TIME = 10.0  # without power, until a modem's capacitors are empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,23 @@ class MqttSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PowerSwitchSettings:
+    """A plug that takes a modem's power away and obeys a topic; payloads are sent as they stand."""
+
+    topic: str
+    off: str
+    on: str
+    off_time: float = OFF_TIME
+
+
+@dataclass(frozen=True, slots=True)
+class RecoverySettings:
+    """What may be done about a modem that fails, besides what can be done from here."""
+
+    power_switch: PowerSwitchSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ModemSettings:
     """One modem that is named in the configuration: by exactly one of `imei`, `iccid`, `usb_path` and `port`."""
 
@@ -58,6 +76,7 @@ class ModemSettings:
     enabled: bool = True
     init_commands: tuple[str, ...] = ()
     quota: Limits = NO_LIMITS  # of the SIM in it; what is not set here is as in `quota` of the whole
+    recovery: RecoverySettings | None = None  # None: that of all modems
     roaming: bool = False  # the SIM is meant to be abroad
 
 
@@ -174,11 +193,17 @@ class Settings:
     calls: CallSettings = field(default_factory=CallSettings)
     balance: tuple[BalanceSettings, ...] = ()
     logging: LoggingSettings = field(default_factory=LoggingSettings)
+    recovery: RecoverySettings = field(default_factory=RecoverySettings)
     self_test: SelfTestSettings = field(default_factory=SelfTestSettings)
     health: SilenceSettings = field(default_factory=SilenceSettings)
     contacts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # alias -> number
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))  # -> @aliases, numbers
     source: Path | None = None  # the file this came from
+
+    def power_switch_of(self, modem: str) -> PowerSwitchSettings | None:
+        """The plug that feeds the modem of that name: its own, else that of all."""
+        own = next((entry.recovery for entry in self.modems if entry.name == modem), None)
+        return (own or self.recovery).power_switch
 
 
 def default_data_dir(environ: Mapping[str, str] = os.environ) -> Path:

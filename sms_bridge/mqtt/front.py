@@ -25,6 +25,7 @@ from sms_bridge.mqtt.topics import Kind
 log = logging.getLogger(__name__)
 
 EPOCH_FILE = "mqtt-session"
+ORDER_DEADLINE = 10.0  # s for the broker to acknowledge an order to a device of the house
 
 
 class Mqtt:
@@ -88,6 +89,22 @@ class Mqtt:
     def call(self, modem: str, payload: str) -> bool:
         """`sms/modem/<name>/call`; an event of the moment, not kept for a broker that is away."""
         return self.link.send(self.topics.call(modem), payload)
+
+    async def order(self, topic: str, payload: str) -> bool:
+        """To a device of the house, QoS 1 and not retained: True once the broker has it."""
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def acknowledged(ok: bool, _reason: str) -> None:
+            if not done.done():
+                done.set_result(ok)
+
+        if not self.link.send(topic, payload, done=acknowledged):
+            return False
+        try:
+            async with asyncio.timeout(ORDER_DEADLINE):
+                return await done
+        except TimeoutError:
+            return False
 
     def attach_log(self, logger: logging.Logger, level: int = logging.INFO) -> None:
         """Publish what `logger` says on `sms/bridge/logging`; call it on the loop."""

@@ -39,6 +39,13 @@ class QueryPort(Protocol):
 
 ModemAction = Callable[[str], Awaitable[Any]]
 """What is asked of the modem of that name. CoreError with a sentence."""
+
+ModemStep = Callable[[str, str], Awaitable[Any]]
+"""The modem's name, and the step of its recovery."""
+
+Unlock = Callable[[str, str, str | None, bool], Awaitable[Any]]
+"""The modem's name, a PIN, a PUK where the PIN is a new one, and whether the last attempt may be used."""
+
 SelfTest = Callable[[str | None, str | None], Awaitable[Started]]
 
 
@@ -60,7 +67,8 @@ def make_handlers(
     *,
     modems: Callable[[], Sequence[str]] = tuple,
     interview: ModemAction | None = None,
-    reset: ModemAction | None = None,
+    reset: ModemStep | None = None,
+    unlock: Unlock | None = None,
     remove: ModemAction | None = None,
     rename: Callable[[str, str], Awaitable[Any]] | None = None,
     balance: ModemAction | None = None,
@@ -78,7 +86,11 @@ def make_handlers(
         "message/estimate": questions.estimate,
         "inbox/list": questions.inbox,
     }
-    on_modem = {"interview": interview, "reset": reset, "remove": remove, "balance": balance}
+    if reset is not None:
+        handlers["modem/reset"] = _step(reset, modems)
+    if unlock is not None:
+        handlers["sim/unlock"] = _unlock(unlock, modems)
+    on_modem = {"interview": interview, "remove": remove, "balance": balance}
     for name, action in on_modem.items():
         if action is not None:
             handlers[f"modem/{name}"] = _on_modem(action, modems)
@@ -169,6 +181,14 @@ def _rename(action: Callable[[str, str], Awaitable[Any]]) -> Handler:
     return handler
 
 
+def _step(action: ModemStep, modems: Callable[[], Sequence[str]]) -> Handler:
+    async def handler(fields: dict[str, Any]) -> Any:
+        name = _modem(fields, modems)
+        return await action(name, text_field(fields, "step") if "step" in fields else "auto")
+
+    return handler
+
+
 def _self_test(begin: SelfTest) -> Handler:
     async def handler(fields: dict[str, Any]) -> Any:
         sender, receiver = (
@@ -194,6 +214,30 @@ def _ussd(port: UssdPort, modems: Callable[[], Sequence[str]]) -> Handler:
         return await _told(port.begin(name, text) if given == ["code"] else port.go_on(name, text))
 
     return handler
+
+
+def _unlock(action: Unlock, modems: Callable[[], Sequence[str]]) -> Handler:
+    async def handler(fields: dict[str, Any]) -> Any:
+        unknown = fields.keys() - {"modem", "id", "name", "pin", "puk", "force"}
+        if unknown:
+            raise RequestError(f"there is no field {_shown(min(unknown))} here; there are: modem, pin, puk, force")
+        name, pin = _modem(fields, modems), _secret(fields, "pin")
+        force = fields.get("force", False)
+        if not isinstance(force, bool):
+            raise RequestError("`force` must be true or false")
+        if pin is None:
+            raise RequestError("`pin` is missing: give it as text in quotes")
+        return await action(name, pin, _secret(fields, "puk"), force)
+
+    return handler
+
+
+def _secret(fields: dict[str, Any], name: str) -> str | None:
+    """A field that is never shown, not even when it is wrong."""
+    value = fields.get(name)
+    if value is not None and not isinstance(value, str):
+        raise RequestError(f'`{name}` must be text in quotes, such as "0123": a number loses its zeros')
+    return value
 
 
 def _modem(fields: dict[str, Any], modems: Callable[[], Sequence[str]]) -> str:

@@ -28,7 +28,7 @@ KNOWN = frozenset(
     "inbox/list self_test".split()
 )
 # Never obeyed when the broker delivers them again.
-ONCE = frozenset({"restart", "message/resend", "modem/reset", "modem/ussd", "modem/balance", "self_test"})
+ONCE = frozenset({"restart", "message/resend", "modem/reset", "modem/ussd", "modem/balance", "sim/unlock", "self_test"})
 
 Handler = Callable[[dict[str, Any]], Awaitable[Any]]
 """Takes the request's fields without `transaction`, returns `data`; raises RequestError with a sentence."""

@@ -308,6 +308,40 @@ async def test_silence_is_a_timeout_with_its_hint(rig: Rig) -> None:
     assert silence.value.hint
 
 
+@pytest.mark.parametrize("notice", [b"RDY", b"^SYSSTART", b"SMS Ready", b"Call Ready", b"NORMAL POWER DOWN"])
+async def test_a_restart_ends_the_command_in_flight_after_its_grace(rig: Rig, looptime: float, notice: bytes) -> None:
+    channel, modem = rig({"AT+CPMS=?": None})
+    began = asyncio.get_running_loop().time()
+    asyncio.get_running_loop().call_later(1.0, modem.say, b"\r\n" + notice + b"\r\n")
+    with pytest.raises(AtTimeout, match="the modem restarted instead of answering"):
+        await channel.command(Command("AT+CPMS=?", prefix="+CPMS", timeout=timeouts.SIM))
+    assert asyncio.get_running_loop().time() - began == pytest.approx(1.0 + timeouts.REBOOT_GRACE, abs=0.1)
+    assert (await channel.command(SIGNAL)).value("+CSQ") == "20,99"
+
+
+async def test_a_restart_does_not_lengthen_a_deadline_and_is_no_silence(rig: Rig) -> None:
+    channel, modem = rig({"AT+CGMI": None})
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for count in range(2 * 3):
+        loop.call_later(4.0, modem.say, b"\r\nRDY\r\n")
+        with pytest.raises(AtTimeout, match="restarted"):
+            await channel.command(Command("AT+CGMI", timeout=timeouts.COMMAND))
+        if not count:
+            assert loop.time() - began == pytest.approx(timeouts.COMMAND)
+    assert not channel.is_closed, "a modem that restarts is there"
+
+
+async def test_a_boot_notice_that_is_late_news_cuts_no_answer(rig: Rig) -> None:
+    """`SMS Ready` comes long after the start on some modems; a listing at 9600 Bd goes on behind it."""
+    channel, modem = rig({"AT+CMGL=4": None})
+    loop = asyncio.get_running_loop()
+    loop.call_later(1.0, modem.say, b"\r\nSMS Ready\r\n\r\n+CMGL: 1,1,,23\r\n07913306091000F0040B\r\n")
+    loop.call_later(8.0, modem.say, b"\r\n+CMGL: 2,1,,23\r\n07913306091000F0040B\r\n" + OK)
+    answer = await channel.command(Command("AT+CMGL=4", prefix="+CMGL", timeout=timeouts.STORAGE))
+    assert len(answer.lines) == 4
+
+
 async def test_half_a_line_then_silence(rig: Rig) -> None:
     channel, modem = rig({"AT+CSQ": b"\r\n+CSQ: 2"})
     with pytest.raises(AtTimeout):

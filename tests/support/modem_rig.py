@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hardware.emulator import Emulator
-from hardware.modem import Modem, ModemConfig, PinLedger
+from hardware.modem import Modem, ModemConfig, PinLedger, RecoveryTools
 from hardware.pdu import SubmitRequest, encode
 from hardware.types import ModemState, ModemStatus, ReceivedPdu, SendResult
 
@@ -132,6 +132,7 @@ async def rig(
     pins: PinLedger | None = None,
     late: Any = None,
     latency: float = 0.0,
+    tools: RecoveryTools | None = None,
     **config: Any,
 ) -> AsyncIterator[Rig]:
     """An emulator with one modem and our `Modem` on it; both are gone afterwards."""
@@ -139,7 +140,7 @@ async def rig(
     await emulator.start()
     sink, listener = Sink(), Listener()
     settings = ModemConfig("stick", emulator.ports[0], **{"sweep_interval": 30.0, **config})
-    modem = Modem(settings, sink=sink, listener=listener, pins=pins, late=late)
+    modem = Modem(settings, sink=sink, listener=listener, pins=pins, late=late, tools=tools)
     try:
         if start:
             await modem.start()

@@ -115,8 +115,12 @@ async def test_a_retained_request_is_never_obeyed(broker: Broker, peer: Peer, tm
 async def test_the_core_answers(broker: Broker, peer: Peer, tmp_path: Path) -> None:
     done: list[str] = []
 
-    async def reset(name: str) -> None:
-        done.append(name)
+    async def reset(name: str, step: str) -> None:
+        done.append(f"{name} {step}")
+
+    async def unlock(name: str, pin: str, puk: str | None, force: bool) -> dict[str, object]:
+        done.append(f"{name} {pin} {puk} {force}")
+        return {"sim": "ready"}
 
     async def ask(name: str, payload: dict[str, Any]) -> dict[str, Any]:
         key = f"{name}-{len(peer.heard)}"
@@ -125,7 +129,7 @@ async def test_the_core_answers(broker: Broker, peer: Peer, tmp_path: Path) -> N
         return answer
 
     async with core(tmp_path) as heart:
-        handlers = make_handlers(heart.service, modems=lambda: ["stick-1"], reset=reset)
+        handlers = make_handlers(heart.service, modems=lambda: ["stick-1"], reset=reset, unlock=unlock)
         async with room(tmp_path, heart, broker.port, handlers=handlers):
             peer.publish("sms/out", {"id": "a", "to": NUMBER, "text": "x"})
             assert (await ask("message/get", {"id": "a"}))["data"]["orders"][0]["state"] == "queued"
@@ -140,9 +144,29 @@ async def test_the_core_answers(broker: Broker, peer: Peer, tmp_path: Path) -> N
             assert (await ask("inbox/list", {"before": 7}))["data"] == {"messages": [], "next": None}
             assert "`limit`" in (await ask("inbox/list", {"limit": 10_000}))["error"]
             assert (await ask("modem/reset", {"modem": "stick-1"}))["status"] == "ok"
+            assert (await ask("modem/reset", {"modem": "stick-1", "step": "usb_reset"}))["status"] == "ok"
             assert "there are: stick-1" in (await ask("modem/reset", {"modem": "stick-2"}))["error"]
+            assert "`step`" in (await ask("modem/reset", {"modem": "stick-1", "step": 7}))["error"]
+            assert (await ask("sim/unlock", {"modem": "stick-1", "pin": "0123"}))["data"] == {"sim": "ready"}
+            full = {"modem": "stick-1", "pin": "0123", "puk": "00001234", "force": True}
+            assert (await ask("sim/unlock", full))["status"] == "ok"
+            for wrong, said in (
+                ({"pin": 4711}, 'text in quotes, such as "0123": a number loses its zeros'),
+                ({"pin": "0123", "puk": 47110815}, "`puk` must be text in quotes"),
+                ({}, "`pin` is missing"),
+                ({"pin": "0123", "force": "yes"}, "`force` must be true or false"),
+                ({"pin": "0123", "pinn": "4711"}, "there is no field 'pinn' here"),
+            ):
+                answer = await ask("sim/unlock", {"modem": "stick-1", **wrong})
+                assert said in answer["error"]
+                assert "4711" not in str(answer)
             assert "not available" in (await ask("restart", {}))["error"]
-    assert done == ["stick-1"]
+    assert done == [
+        "stick-1 auto",
+        "stick-1 usb_reset",
+        "stick-1 0123 None False",
+        "stick-1 0123 00001234 True",
+    ]
 
 
 class Ussd:

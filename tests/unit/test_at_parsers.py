@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardware.at import parsers
+from hardware.at import counters, parsers
 from hardware.at.parsers import CellState, Operator, StoragePointer, StorageUse, StoredMessage
 from hardware.types import Access, Registration
 
@@ -286,22 +286,34 @@ def test_the_rest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "left"),
+    ("line", "pin", "puk"),
     [
-        ('+CSIM: 4,"63C3"', 3),  # TS 27.007 8.17
-        ('+CSIM: 4,"9000"', None),
-        ("^CPIN: SIM PIN,3,10,3,10,3", 3),  # Huawei
-        ('+QPINC: "SC",2,10', 2),  # Quectel
-        ('+QPINC: "P2",3,10', None),
-        ("+SPIC: 3,10,0,10", 3),  # SIMCom
-        ("+UPINCNT: 1,3,10,10", 1),  # u-blox
-        ("#PCT: 3", 3),  # Telit
-        ("+CPINC: 3,3,10,10", 3),  # Sierra
-        ("+CPINC:", None),
+        ('+CSIM: 4,"63C3"', 3, 3),  # TS 27.007 8.17; which of the two was asked for stands in the question
+        ('+CSIM: 4,"6983"', 0, 0),
+        ('+CSIM: 4,"9000"', None, None),
+        ("^CPIN: SIM PIN,3,10,3,10,3", 3, 10),  # Huawei
+        ("^CPIN: SIM PUK,9,9,0,10,3", 0, 9),
+        ('+QPINC: "SC",2,10', 2, 10),  # Quectel
+        ('+QPINC: "P2",3,10', None, None),
+        ("+SPIC: 3,10,0,10", 3, 10),  # SIMCom
+        ("+UPINCNT: 1,3,9,10", 1, 9),  # u-blox
+        ("#PCT: 3", 3, 3),  # Telit
+        ("+CPINC: 3,3,10,10", 3, 10),  # Sierra
+        ("+EPINC: 3,3,10,10", 3, 10),  # MediaTek
+        ("+CPINC: 3", 3, None),
+        ("+CPINC: 16", None, None),
+        ("+CPINC:", None, None),
+        ("+CPINC", None, None),
     ],
 )
-def test_pin_attempts_left(line: str, left: int | None) -> None:
-    assert parsers.number_of_attempts(line) == left
+def test_attempts_left(line: str, pin: int | None, puk: int | None) -> None:
+    assert counters.attempts_left(line) == pin
+    assert counters.attempts_left(line, puk=True) == puk
+
+
+@pytest.mark.parametrize(("line", "level"), [("+CFUN: 1", 1), ("+CFUN: 4,0", 4), ("+CFUN: ", None), ("+CSQ: 1", None)])
+def test_functionality(line: str, level: int | None) -> None:
+    assert counters.functionality_level(line) == level
 
 
 @pytest.mark.parametrize(
@@ -322,13 +334,13 @@ _LINE_PARSERS = [
     parsers.cmti, parsers.routed_length, parsers.creg, parsers.signal, parsers.cops, parsers.cpms,
     parsers.cpms_storages, parsers.cpin, parsers.cnmi, parsers.cnmi_modes, parsers.cmms_modes,
     parsers.csms_services, parsers.cscs_sets, parsers.creg_is_answer, parsers.csca,
-    parsers.cnum, parsers.number_of_attempts, parsers.memory_full,
+    parsers.cnum, counters.attempts_left, counters.functionality_level, parsers.memory_full,
     parsers.fields, parsers.luhn_ok,
 ]  # fmt: skip
 _LIST_PARSERS = [parsers.cmgl, parsers.cmgr, parsers.imei, parsers.imsi, parsers.iccid]
 _PREFIXES = ["", *(f"{p}: " for p in (
     "+CMTI", "+CDSI", "+CMT", "+CDS", "+CREG", "+CEREG", "+CSQ", "+CESQ", "+COPS", "+CPMS", "+CPIN", "+CNMI", "+CMMS",
-    "+CSMS", "+CSCS", "+CMGL", "+CMGR", "+CSCA", "+CNUM", "+CSIM", "+QPINC", "^CPIN", "+SPIC",
+    "+CSMS", "+CSCS", "+CMGL", "+CMGR", "+CSCA", "+CNUM", "+CSIM", "+QPINC", "^CPIN", "+SPIC", "+CFUN",
     "^SMMEMFULL", "+QIND", "+CRSM", "+CCID",
 ))]  # fmt: skip
 _TEXT = st.builds(
@@ -353,5 +365,5 @@ def test_no_lines_break_a_list_parser(lines: list[str]) -> None:
 
 def test_every_parser_is_under_fire() -> None:
     covered = {*_LINE_PARSERS, *_LIST_PARSERS, parsers.info_text}
-    public = {getattr(parsers, name) for name in parsers.__all__}
+    public = {getattr(module, name) for module in (parsers, counters) for name in module.__all__}
     assert {f.__name__ for f in public if inspect.isfunction(f)} == {f.__name__ for f in covered}

@@ -10,7 +10,7 @@ import pytest
 
 from sms_bridge.config import ConfigError, Problem, Settings, find, load
 from sms_bridge.config.plans import allowed_ussd, balance_plans
-from sms_bridge.config.settings import default_data_dir
+from sms_bridge.config.settings import PowerSwitchSettings, default_data_dir
 
 FULL = """\
 mqtt:
@@ -61,6 +61,10 @@ logging: {level: debug, json: true, mqtt: false}
 contacts: {anna: "+36301234567", bela: "06 (20) 555-1234"}
 groups: {family: [anna, "@bela", "+36705556677"]}
 """
+
+
+SWITCH = "recovery.power_switch.topic"
+OFF_ON = "off: 'OFF', on: 'ON'"
 
 
 def write(tmp_path: Path, text: str | bytes, name: str = "sms-bridge.yaml") -> Path:
@@ -126,6 +130,54 @@ def test_all_keys_reach_the_settings(tmp_path: Path) -> None:
     assert (settings.logging.level, settings.logging.json, settings.logging.mqtt) == ("debug", True, False)
     assert settings.contacts == {"anna": "+36301234567", "bela": "06205551234"}
     assert settings.groups == {"family": ("@anna", "@bela", "+36705556677")}
+
+
+def test_a_power_switch_is_that_of_all_modems_or_of_one(tmp_path: Path) -> None:
+    text = """
+recovery: {power_switch: {topic: "zigbee2mqtt/Plug 1/set", off: '{"state":"OFF"}', on: '{"state":"ON"}'}}
+modems:
+  - port: /dev/ttyUSB0
+  - port: /dev/ttyUSB1
+    recovery: {power_switch: {topic: smsplug/set, off: "0", on: "1", off_time: 1m}}
+  - port: /dev/ttyUSB2
+    recovery: {}
+"""
+    settings = load(write(tmp_path, text), environ={})
+    assert settings.recovery.power_switch == PowerSwitchSettings(
+        "zigbee2mqtt/Plug 1/set", '{"state":"OFF"}', '{"state":"ON"}', 10.0
+    )
+    first, second, third = (modem.recovery for modem in settings.modems)
+    assert first is None
+    assert second is not None
+    assert second.power_switch == PowerSwitchSettings("smsplug/set", "0", "1", 60.0)
+    assert third is not None
+    assert third.power_switch is None
+    topics = [
+        getattr(settings.power_switch_of(name), "topic", None) for name in ("modem-1", "modem-2", "modem-3", "new")
+    ]
+    assert topics == ["zigbee2mqtt/Plug 1/set", "smsplug/set", None, "zigbee2mqtt/Plug 1/set"]
+
+
+@pytest.mark.parametrize(
+    "pin",
+    ["0000", "1234", "01234", "0o17", "0x1F", "+1234", "-1234", "1234.0", "1e3", "12345678", ".5", "0", "00000000"],
+)
+def test_a_pin_without_quotes_is_never_taken(tmp_path: Path, pin: str) -> None:
+    problem = only(tmp_path, f"modems:\n  - port: /dev/x\n    pin: {pin}\n")
+    assert (problem.line, problem.path, problem.message) == (3, "modems[0].pin", "is read as a number here")
+    assert problem.hint == f'put it in quotes: pin: "{pin}"'
+
+
+@pytest.mark.parametrize("pin", ["true", "null", "~", "", "1_234", "12:34", "[1234]", "'123'", "'123456789'", "'12a4'"])
+def test_what_is_no_pin_is_said_so(tmp_path: Path, pin: str) -> None:
+    problem = only(tmp_path, f"modems:\n  - port: /dev/x\n    pin: {pin}\n")
+    assert "4 to 8 digits in quotes" in problem.message
+
+
+@pytest.mark.parametrize("pin", ['"0000"', "'0000'", "!!str 0000"])
+def test_a_pin_in_quotes_keeps_its_zeros(tmp_path: Path, pin: str) -> None:
+    settings = load(write(tmp_path, f"modems:\n  - port: /dev/x\n    pin: {pin}\n"), environ={})
+    assert settings.modems[0].pin == "0000"
 
 
 @pytest.mark.parametrize(
@@ -301,6 +353,41 @@ def test_passwords_from_a_file_and_from_the_environment(tmp_path: Path) -> None:
         ("logging:\n  level: warn\n", 2, "logging.level", "one of debug", "did you mean warning?"),
         ("logging:\n  level: info\n  level: debug\n", 3, "logging.level", "stands twice, first in line 2", "keep one"),
         ("data_dir: !secret x\n", 1, "", "tags such as !secret", "password_file"),
+        (f"recovery:\n  power_switch: {{topic: a/+/set, {OFF_ON}}}\n", 2, SWITCH, "topic without +", ""),
+        (f"recovery:\n  power_switch: {{topic: $SYS/a, {OFF_ON}}}\n", 2, SWITCH, "leading $", ""),
+        (
+            f"recovery:\n  power_switch: {{topic: sms/out, {OFF_ON}}}\n",
+            2,
+            SWITCH,
+            "the bridge itself",
+            "the plug obeys",
+        ),
+        (f"recovery:\n  power_switch: {{topic: sms, {OFF_ON}}}\n", 2, SWITCH, "the bridge itself", ""),
+        (
+            f"mqtt: {{host: h, base_topic: home/sms}}\nmodems:\n  - port: /dev/x\n    recovery:\n"
+            f"      power_switch: {{topic: home/sms/out, {OFF_ON}}}\n",
+            5,
+            f"modems[0].{SWITCH}",
+            "the bridge itself",
+            "",
+        ),
+        (
+            "recovery:\n  power_switch: {topic: plug/set, off: OFF, on: OFF}\n",
+            2,
+            SWITCH[:-5] + "on",
+            "on with what",
+            "",
+        ),
+        ("recovery:\n  power_switch: {topic: plug/set, off: 0, on: 1}\n", 2, SWITCH[:-5] + "off", "number", 'off: "0"'),
+        ("recovery:\n  power_switch: {topic: plug/set, on: 'ON'}\n", 2, SWITCH[:-6], "off is missing", "add off"),
+        (
+            f"recovery:\n  power_switch: {{topic: p, {OFF_ON}, off_time: 0}}\n",
+            2,
+            SWITCH[:-5] + "off_time",
+            "between 1s",
+            "",
+        ),
+        ("recovery: plug/set\n", 1, "recovery", "group of keys", "power_switch:"),
         ("mqtt:\n\thost: x\n", 2, "", "'\\t'", "not with tabs"),
         ("mqtt:\n  host: 'x\n", 3, "", "end of stream", "left open"),
         ("a: *b\n", 1, "", "nothing above is called &b", "needs quotes"),

@@ -103,10 +103,15 @@ VALUES: list[Any] = [
         ["*102*{digits}#"],
     ),
     *({}, {"x": 1}, {"anna": "+36301234567"}, {"123": "+36301234567"}, {"family": ["anna", "112"]}),
-    *({"port": "/dev/x"}, {"ca": "x.pem"}, {"to": "1755", "text": "B"}),
+    *({"port": "/dev/x"}, {"ca": "x.pem"}, {"topic": "plug/set", "off": "0", "on": "1"}, {"to": "1755", "text": "B"}),
 ]
 # What a group needs besides the key in question.
-NEEDED = {"modems": {"port": "/dev/x"}, "balance": {"pattern": "(?P<amount>.)"}, "sms": {"to": "1755", "text": "B"}}
+NEEDED = {
+    "modems": {"port": "/dev/x"},
+    "balance": {"pattern": "(?P<amount>.)"},
+    "sms": {"to": "1755", "text": "B"},
+    "power_switch": {"topic": "plug/set", "off": "OFF", "on": "ON"},
+}
 
 
 def paths() -> list[tuple[str, ...]]:
@@ -178,7 +183,8 @@ def test_schema_and_settings_have_the_same_keys() -> None:
     assert settings == properties.keys()
     usb = {field.name for field in dataclasses.fields(UsbSettings)} - {"sysfs", "dev"}
     assert usb == properties["usb"]["properties"].keys()
-    for name in ("inbound", "sending", "limits", "retention", "logging", "virtual_modems", "ussd", "calls", "health"):
+    groups = "inbound sending limits retention logging recovery virtual_modems ussd calls health"
+    for name in groups.split():
         group = {field.name for field in dataclasses.fields(getattr(Settings(), name))}
         assert group == properties[name]["properties"].keys(), name
     tests = {field.name for field in dataclasses.fields(SelfTestSettings)} - {"settle"}

@@ -283,6 +283,8 @@ async def test_a_test_that_does_not_come_is_lost_after_its_time_alone(tmp_path: 
         await it.tick(599)
         assert it.events == []
         it.clock.learn(datetime(2036, 1, 1, tzinfo=UTC))  # ten years in no time lose nothing
+        await it.desk.tick()
+        assert it.clock.astray() == 0, "the core goes by the new time"
         await it.tick()
         assert it.events == []
         await it.tick(1)

@@ -28,6 +28,7 @@ from hardware.pdu import (
     estimate,
     gsm7,
     join,
+    without_validity,
 )
 from sms_bridge.cli.pdu import describe
 
@@ -123,6 +124,38 @@ def test_all_fields_of_a_submit() -> None:
     assert message.udh == ((0x70, b"x"),)
     assert message.text == "STOP"
     assert encode(request).lengths == [len(encode(request).pdus[0]) // 2 - 8]
+
+
+@pytest.mark.parametrize("smsc", [None, "+36209300099"])
+@pytest.mark.parametrize(
+    "validity", [{"validity_minutes": 60}, {"valid_until": MOMENT}, {"valid_for": timedelta(seconds=90)}]
+)
+@given(number=st.from_regex(r"\+?[0-9]{3,15}", fullmatch=True), text=TEXTS)
+def test_a_pdu_without_its_validity_is_what_would_have_been_encoded_without_it(
+    smsc: str | None, validity: dict[str, Any], number: str, text: str
+) -> None:
+    request = SubmitRequest(number, text=text, smsc=smsc, status_report=True, ref=7)
+    plain, limited = encode(request), encode(replace(request, **validity))
+    stripped = [without_validity(pdu) for pdu in limited.pdus]
+    assert stripped == list(zip(plain.pdus, plain.lengths, strict=True))
+    assert [without_validity(pdu) for pdu in plain.pdus] == [None] * plain.segments
+
+
+@pytest.mark.parametrize(
+    "pdu", ["", "0", "zz", "00", "0011", "001100", encode_deliver(DeliverRequest("5", MOMENT, "a"))[0]]
+)
+def test_what_is_no_submit_has_no_validity_to_lose(pdu: str) -> None:
+    with pytest.raises(PduError):
+        without_validity(pdu)
+
+
+@given(st.binary(max_size=40))
+def test_any_octets_lose_their_validity_or_are_refused(octets: bytes) -> None:
+    try:
+        stripped = without_validity(octets.hex())
+    except PduError:
+        return
+    assert stripped is None or without_validity(stripped[0]) is None
 
 
 def test_validity_formats() -> None:
