@@ -306,13 +306,15 @@ class Modem:
             delay = await self._connect_once()
             if self._ending:
                 raise asyncio.CancelledError  # a task group that failed in the same moment has swallowed it
-            if self._ended_with is not None and not self._astray:
+            if self._look_again is not None and (self._astray or self._node.signature() != before):
+                await self._stray(self._look_again)  # before anything is done to what is there now
+            if self._ended_with is not None:
                 due = await self._recovery.after(*self._ended_with)
                 if due is not None:
                     self._backoff.reset()
                     delay = due
-            anew = not self._astray and await self._node.wait(self._wake, delay, before)
-            if self._look_again is not None and (self._astray or anew or not self._node.exists):
+            anew = await self._node.wait(self._wake, delay, before)
+            if self._look_again is not None and (anew or not self._node.exists):
                 await self._stray(self._look_again)
             if anew:
                 self._recovery.replugged()

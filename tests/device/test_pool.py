@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 import time
 import tty
@@ -330,13 +331,27 @@ async def test_a_modem_that_is_switched_off_is_left_alone(tmp_path: Path) -> Non
             assert named.pool.modems == {}
 
 
-async def test_what_cannot_be_used_is_listed_with_its_fix(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ids", "interfaces", "words"),
+    [
+        (HILINK, [(0, "02/06/00", "cdc_ether", None)], "HiLink"),
+        ((0x05C6, 0x9008), [(0, "ff/ff/ff", "qcserial", None)], "recovery mode"),
+        ((0x2C7C, 0x0801), [(0, "02/0e/00", "cdc_mbim", None), (1, "0a/00/02", "cdc_mbim", None)], "MBIM"),
+        ((0x19D2, 0x2000), [(0, "08/06/50", "usb-storage", None)], "CD-ROM"),
+    ],
+)
+async def test_what_cannot_be_used_is_listed_with_its_fix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ids: tuple[int, int], interfaces: list[Any], words: str
+) -> None:
+    monkeypatch.setattr(timeouts, "LATE_PORTS", 0.05)
+    monkeypatch.setitem(plugged._PATIENCE, Kind.CDROM, 0.05)
     async with plug_rig(tmp_path) as it:
-        it.usb.plug("1-1", *HILINK, [(0, "02/06/00", "cdc_ether", None)])
-        view = await it.view("1-1", ModemState.BLOCKED, "HiLink")
+        it.usb.plug("1-1", *ids, interfaces)
+        view = await it.view("1-1", ModemState.BLOCKED, words)
         assert view.fix
         (event,) = it.ears.of("modem_blocked")
-        assert (event["usb_path"], event["vid_pid"], event["reason"]) == ("1-1", "12d1:14db", view.problem)
+        assert (event["usb_path"], event["vid_pid"]) == ("1-1", f"{ids[0]:04x}:{ids[1]:04x}")
+        assert (event["reason"], event["fix"]) == (view.problem, view.fix)
         assert it.ears.real == 1
         it.usb.unplug("1-1")
         await it.until(lambda: it.ears.of("modem_left"))
@@ -348,15 +363,20 @@ async def test_a_port_that_another_program_holds_is_said_and_taken_when_it_is_fr
 ) -> None:
     monkeypatch.setattr("hardware.pool.plugged._HELD", (0.05, 0.05))
     async with plug_rig(tmp_path) as it:
-        port = it.sticks.put(0, "1-1")
-        other = serial.Serial(port, exclusive=True)
+        it.emulator.modems[0].plug(booted=True)
+        hold = "import serial, sys; port = serial.Serial(sys.argv[1], exclusive=True); print(); sys.stdin.read()"
+        slave, pipe = it.emulator.modems[0].line.slave_name, asyncio.subprocess.PIPE
+        other = await asyncio.create_subprocess_exec(sys.executable, "-c", hold, slave, stdin=pipe, stdout=pipe)
         try:
-            view = await it.view("1-1", ModemState.BLOCKED, "in use")
-            assert view.fix
+            assert other.stdout is not None
+            await other.stdout.readline()
+            it.sticks.put(0, "1-1")
+            view = await it.view("1-1", ModemState.BLOCKED)
+            assert f"pid {other.pid}" in f"{view.problem} {view.fix}"
             await asyncio.sleep(0.3)
             assert len(it.ears.of("modem_blocked")) == 1, "said once, however often it was tried"
         finally:
-            other.close()
+            await other.communicate(b"")
         await it.ready(ONE)
 
 
