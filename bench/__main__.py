@@ -88,7 +88,8 @@ def utilisation(modems: int, fsync_ms: int, messages: int, latency: float) -> di
         with running(Path(directory), modems=modems, latency=str(latency), trace=True, env=env) as stack:
             cpu = cpu_seconds(stack.bridge.pid)
             for number in range(total):
-                order = {"id": f"u{number}", "to": NUMBER, "text": f"message {number}", "delivery_report": False}
+                to = f"+3630{1_000_000 + number}"  # somebody new: nobody's conversation binds it to a SIM
+                order = {"id": f"u{number}", "to": to, "text": f"message {number}", "delivery_report": False}
                 stack.observer.publish("out", order)
             deadline = messages * (latency + 0.2) + 30
             wait_until(lambda: done(stack, ("sent", "unknown", "failed")) >= total, deadline, "all are sent", 0.1)
@@ -200,12 +201,31 @@ def bench_idle(_options: argparse.Namespace) -> tuple[Any, list[Row]]:
     ]
 
 
+def bench_plug(_options: argparse.Namespace) -> tuple[Any, list[Row]]:
+    from bench import plug
+
+    found = plug.run()
+    ready = f"{found['ready_p50_s']:.2f} / {found['ready_max_s']:.2f} s"
+    offline = f"{found['offline_p50_s'] * 1000:.0f} / {found['offline_max_s'] * 1000:.0f} ms"
+    silent = f"{found['silent_offline_p50_s'] * 1000:.0f} / {found['silent_offline_max_s'] * 1000:.0f} ms"
+    wedged, none = (f"{found[key]['busy'] * 100:.2f} %" for key in ("wedged", "none_wedged"))
+    return found, [
+        ("a stick's insertion to ready, median / max", ready, "< 4"),
+        ("a stick's pull to offline, median / max", offline, "< 1000"),
+        ("the same by the watcher's poll alone", silent, "< 1100"),
+        ("idle CPU, 8 sticks", f"{found['idle_cpu'] * 100:.2f} %", "< 2 %"),
+        ("busy: 15 of 16 sticks, 2000 ms, the other wedged", wedged, "≥ 99 %"),
+        ("busy: the same, none wedged", none, ""),
+    ]
+
+
 SECTIONS: dict[str, Callable[[argparse.Namespace], tuple[Any, list[Row]]]] = {
     "codec": bench_codec,
     "modems": bench_modems,
     "latency": bench_latency,
     "intake": bench_intake,
     "idle": bench_idle,
+    "plug": bench_plug,
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import gc
 import logging
 import os
@@ -11,56 +10,43 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from hardware.errors import HardwareError
-from hardware.modem import CALL_EVENTS, Modem, ModemConfig
-from hardware.types import ModemState, ModemStatus, SendResult
-from hardware.usb import ports as usb
+from hardware.usb.supply import read_supply
 from sms_bridge.config import Settings
-from sms_bridge.config import settings as configured
-from sms_bridge.config.plans import allowed_ussd, balance_plans
+from sms_bridge.config.plans import balance_plans
 from sms_bridge.core.balances import Balances
 from sms_bridge.core.clock import SystemClock, from_ms
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.errors import CoreError, StoreError
-from sms_bridge.core.events import event_json
-from sms_bridge.core.model import ClaimantView
 from sms_bridge.core.queues import Queues
-from sms_bridge.core.quota import Limits
 from sms_bridge.core.selftest import SelfTests
 from sms_bridge.core.service import Service
 from sms_bridge.core.settings import DAY, CoreSettings
 from sms_bridge.core.testbook import Member
+from sms_bridge.modems import Modems
 from sms_bridge.mqtt.broker import ManagedBroker, probe
 from sms_bridge.mqtt.errors import LinkError
 from sms_bridge.mqtt.front import Mqtt
 from sms_bridge.mqtt.handlers import make_handlers
-from sms_bridge.mqtt.requests import Handler, RequestError
+from sms_bridge.mqtt.requests import Handler
 from sms_bridge.mqtt.settings import MqttSettings, TlsSettings
 from sms_bridge.observe.systemd import Notifier
-from sms_bridge.routes.mending import Mending
-from sms_bridge.routes.modem import ModemRoute
 from sms_bridge.routes.ussd import UssdDesk
 from sms_bridge.store.journal import Journal
+from sms_bridge.store.modems import ModemTable
 from sms_bridge.store.pins import PinFile
-from sms_bridge.virtual import VirtualModems, VirtualModemsError
 from sms_bridge.watch import Watch
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 TICK = 1.0  # s between looks at what has fallen due
 HEALTH_PERIOD = 60.0  # s between two payloads of sms/bridge/health
-RECORD_DEADLINE = 5.0  # s at the end, for the last commits on a slow disk
-EVENT, LATE = "modem-event", "late-result"  # tasks that write to the journal
 STORE_RETRY = 2.0  # s until a start that the disk refused is tried again
 # The writer thread hands over at once instead of after Python's 5 ms: a commit must not wait for a busy loop.
 SWITCH_INTERVAL = 0.0001
@@ -73,7 +59,7 @@ def run(settings: Settings) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL)
     try:
         return asyncio.run(Bridge(settings).run())
-    except (CoreError, LinkError, VirtualModemsError) as error:
+    except (CoreError, LinkError) as error:
         hint = getattr(error, "hint", "")
         log.critical("%s%s", error, f" ({hint})" if hint else "")
         return 1
@@ -85,17 +71,12 @@ class Bridge:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._clock = SystemClock()
-        # One for all modems: its lock is what keeps two of them from writing over each other's attempts.
-        self._pins = PinFile(settings.data_dir / "pins")
-        self._mending = Mending(settings.data_dir, settings.power_switch_of, self._publish_order)
-        self._modems: dict[str, Modem] = {}
-        self._routes: list[ModemRoute] = []
+        # One ledger for all modems: its lock is what keeps two of them from writing over each other's attempts.
+        self._modems = Modems(settings, PinFile(settings.data_dir / "pins"), self._clock)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ended = asyncio.Event()
         self._code = 0
         self._systemd = Notifier()
-        self._shown_modems: tuple[object, ...] = ()
-        self._shown_queues: dict[str, int] = {}
         self._started_at = datetime.now(UTC)
         self._started = self._clock.monotonic()
         self._journal: Journal
@@ -137,20 +118,15 @@ class Bridge:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, _make_private, settings.data_dir)
         broker = asyncio.create_task(self._broker(stack))
-        chosen = asyncio.create_task(self._choose_modems(stack))
         try:
             self._journal = await Journal.open(settings.data_dir, clock=self._clock)
             stack.push_async_callback(self._journal.close)
             await self._build(stack)
-            for config in await chosen:
-                self._add_modem(config)
             stack.push_async_callback(self._stop_sending)  # should the rest of the start fail
-            await asyncio.gather(*(modem.start() for modem in self._modems.values()))
-            for route in self._routes:
-                route.start()
+            await self._modems.start(self._service, self._dispatcher, self._queues, ModemTable(self._journal))
             host, port = await broker
         except BaseException:
-            await _discard(broker, chosen)
+            await _discard(broker)
             raise
         mqtt_settings = await loop.run_in_executor(None, _mqtt_settings, settings, host, port)
         self._mqtt = Mqtt(
@@ -159,7 +135,7 @@ class Bridge:
             journal=self._journal,
             data=settings.data_dir,
             handlers=self._handlers(),
-            queue_of=self._queue_of,
+            queue_of=self._modems.queue_of,
             balance_of=self._balances.of,
             on_problem=self._problem,
         )
@@ -167,9 +143,9 @@ class Bridge:
         await self._mqtt.start()
         if settings.logging.mqtt:
             self._mqtt.attach_log(logging.getLogger(), logging.WARNING)
-        self._publish_all()
+        self._mqtt.states.info(self._info())
+        self._modems.publish_on(self._mqtt)
         self._own(self._tick(), "tick")
-        self._own(self._mending.restore_power(), "power-switches")
         self._own(self._balances.run(), "balances")
         self._systemd.ready()
         self._own(self._watch().run(), "watch")
@@ -180,7 +156,7 @@ class Bridge:
 
     async def _build(self, stack: AsyncExitStack) -> None:
         core = _core_settings(self._settings)
-        self._dispatcher = Dispatcher(self._journal, core, self._clock, self._limits_of)
+        self._dispatcher = Dispatcher(self._journal, core, self._clock, self._modems.limits_of)
         self._queues = Queues(self._journal, self._dispatcher)
         stack.push_async_callback(self._dispatcher.stop)
         self._tests = SelfTests(
@@ -196,7 +172,7 @@ class Bridge:
             core,
             self._clock,
             knows_modem=self._modems.__contains__,
-            own_number=self._own_number,
+            own_number=self._modems.own_number,
             clock_changed=self._clock_changed,
             recognise=self._tests.recognise,
         )
@@ -212,11 +188,11 @@ class Bridge:
             self._journal,
             self._clock,
             balance_plans(self._settings),
-            modems=lambda: [modem.status for modem in self._modems.values()],
-            idle=self._is_idle,
+            modems=lambda: list(self._modems.statuses()),
+            idle=self._modems.is_idle,
             ask=self._ussd.through,
             submit=self._service.submit,
-            changed=lambda name: self.modem_changed(self._modems[name].status),
+            changed=lambda name: self._modems.modem_changed(self._modems[name].status),
             region=self._settings.default_region,
         )
         await self._balances.start()
@@ -228,18 +204,12 @@ class Bridge:
         """In order: intake, sends, modems, what is left to publish. The journal closes after this."""
         await self._mqtt.stop_intake()
         await self._stop_sending()
-        # What the modems said last, such as that they left, has been told: it is recorded, too.
-        said = [task for task in self._tasks if task.get_name() in (EVENT, LATE)]
-        if said:
-            await asyncio.wait(said, timeout=RECORD_DEADLINE)
         await _discard(*self._tasks)
         await self._mqtt.stop()
 
     async def _stop_sending(self) -> None:
         """Idempotent."""
-        grace = self._settings.sending.stop_grace
-        await asyncio.gather(*(route.stop(grace) for route in self._routes))
-        await asyncio.gather(*(modem.stop(1.0) for modem in self._modems.values()))
+        await self._modems.stop(self._settings.sending.stop_grace)
 
     async def _broker(self, stack: AsyncExitStack) -> tuple[str, int]:
         """Where the broker is; without a configured one, this machine's, or a child of ours."""
@@ -257,68 +227,6 @@ class Bridge:
         log.info("no MQTT broker answered on port %d: running mosquitto there, on 127.0.0.1 only", mqtt.port)
         return "127.0.0.1", mqtt.port
 
-    async def _choose_modems(self, stack: AsyncExitStack) -> list[ModemConfig]:
-        """The configured ones; else what is plugged in; else two virtual ones."""
-        settings = self._settings
-        await self._mending.restore_usb()
-        if settings.modems:
-            return [_modem_config(settings, modem) for modem in settings.modems if modem.enabled]
-        found = usb.modems(await asyncio.get_running_loop().run_in_executor(None, usb.scan))
-        if found:
-            return [
-                ModemConfig(_name(candidate.family, index), candidate.port.device)
-                for index, candidate in enumerate(found, 1)
-            ]
-        if not settings.virtual_modems.count:
-            log.warning("no modem is configured and none was found: orders wait")
-            return []
-        virtual = VirtualModems(settings.data_dir / "virtual", settings.virtual_modems)
-        stack.push_async_callback(virtual.stop)
-        ports = await virtual.start()
-        log.info(
-            "no modem was found: %d virtual ones instead; `sms-bridge control deliver from=Anna text=Hello`"
-            " sends them a message",
-            len(ports),
-        )
-        return [ModemConfig(f"virtual-{index}", port) for index, port in enumerate(ports, 1)]
-
-    def _add_modem(self, config: ModemConfig) -> None:
-        settings = self._settings
-        modem = Modem(
-            replace(config, ussd_allow=allowed_ussd(settings), hang_up=settings.calls.hang_up),
-            sink=self._service,
-            listener=self,
-            pins=self._pins,
-            late=self._late_result,
-            tools=self._mending.tools(config.name),
-        )
-        self._modems[config.name] = modem
-        self._routes.append(ModemRoute(modem, self._dispatcher))
-
-    async def _publish_order(self, topic: str, payload: str) -> bool:
-        mqtt = getattr(self, "_mqtt", None)
-        return mqtt is not None and await mqtt.order(topic, payload)
-
-    # What the modems tell (hardware.types.ModemListener).
-
-    def modem_changed(self, status: ModemStatus) -> None:
-        mqtt = getattr(self, "_mqtt", None)
-        if mqtt is not None:
-            mqtt.states.modem_changed(status)
-            self._publish_modems(only_if_changed=True)
-
-    def modem_event(self, modem: str, event: str, data: dict[str, object]) -> None:
-        mqtt = getattr(self, "_mqtt", None)
-        if event in CALL_EVENTS:
-            if mqtt is not None:
-                about = {"modem": modem, **data, **self._service.caller(data.get("number"))}
-                mqtt.call(modem, event_json(event, self._clock.now(), about))
-            return
-        self._own(self._record_event(event, {"modem": modem, **data}), EVENT)
-
-    def _late_result(self, token: object, result: SendResult) -> None:
-        self._own(ModemRoute.record_late(self._dispatcher, token, result), LATE)
-
     async def _record_event(self, event: str, data: dict[str, object]) -> None:
         try:
             await self._service.event(event, **data)
@@ -329,10 +237,9 @@ class Bridge:
 
     def health(self) -> dict[str, Any]:
         """The payload of `sms/bridge/health`."""
-        states = [modem.status.state for modem in self._modems.values()]
-        # Not `can_send`: a network that is gone for some seconds is no matter for an alarm.
-        working = sum(state in (ModemState.READY, ModemState.DEGRADED) for state in states)
-        verdict = "pass" if working == len(states) and states else "warn" if working else "fail"
+        modems = list(self._modems.statuses())
+        working = self._modems.in_service()
+        verdict = "pass" if working == len(modems) and modems else "warn" if working else "fail"
         warnings = self._warnings()
         if warnings and verdict == "pass":
             verdict = "warn"
@@ -341,10 +248,10 @@ class Bridge:
             "warnings": warnings,
             "queue": self._queues.total,
             "sending": self._dispatcher.sending,
-            "modems": {"total": len(states), "ready": working},
-            "sent": sum(modem.status.sent for modem in self._modems.values()),
-            "received": sum(modem.status.received for modem in self._modems.values()),
-            "failures": sum(modem.status.failures for modem in self._modems.values()),
+            "modems": {"total": len(modems), "ready": working},
+            "sent": sum(modem.sent for modem in modems),
+            "received": sum(modem.received for modem in modems),
+            "failures": sum(modem.failures for modem in modems),
             "mqtt": {"connected": self._mqtt.link.connected, "connects": self._mqtt.link.connects},
             "journal": {"commits": self._journal.commits},
             "self_test": self._tests.summary(),
@@ -368,21 +275,14 @@ class Bridge:
             await self._journal.backup(target)
             return {"file": str(target)}
 
-        async def interview(name: str) -> None:
-            await _asked(self._modems[name].interview())
-
-        async def reset(name: str, step: str) -> dict[str, object]:
-            return await _asked(self._modems[name].reset(step))
-
-        async def unlock(name: str, pin: str, puk: str | None, force: bool) -> dict[str, object]:
-            return asdict(await _asked(self._modems[name].unlock(pin, puk=puk, force=force)))
-
         handlers = make_handlers(
             self._service,
-            modems=lambda: tuple(self._modems),
-            interview=interview,
-            reset=reset,
-            unlock=unlock,
+            modems=self._modems.names,
+            interview=self._modems.interview,
+            reset=self._modems.reset,
+            unlock=self._modems.unlock,
+            rename=self._modems.rename,
+            remove=self._modems.remove,
             balance=self._balances.check,
             ussd=self._ussd,
             health=health,
@@ -392,42 +292,6 @@ class Bridge:
         return {**handlers, "backup": backup}
 
     # The bridge's own topics and timers.
-
-    def _publish_all(self) -> None:
-        self._mqtt.states.info(self._info())
-        for modem in self._modems.values():
-            self._mqtt.states.modem_changed(modem.status)
-        self._publish_modems()
-
-    def _publish_modems(self, *, only_if_changed: bool = False) -> None:
-        all_of_them = [modem.status for modem in self._modems.values()]
-        shown = tuple(
-            (s.name, s.state, s.model, s.iccid, s.port, len(s.capabilities), *s.findings) for s in all_of_them
-        )
-        if only_if_changed and shown == self._shown_modems:
-            return  # most changes are counters, and this list is long
-        self._shown_modems = shown
-        self._mqtt.states.modems(
-            [
-                {
-                    "name": status.name,
-                    "state": status.state,
-                    "model": status.model,
-                    "manufacturer": status.manufacturer,
-                    "imei": status.imei,
-                    "iccid": status.iccid,
-                    "port": status.port,
-                    "capabilities": status.capabilities,
-                    "quota": self._quota(status),
-                    "findings": [dataclasses.asdict(found) for found in status.findings],
-                }
-                for status in all_of_them
-            ]
-        )
-
-    def _quota(self, status: ModemStatus) -> dict[str, dict[str, int]]:
-        view = ClaimantView(status.name, status.iccid, status.imei)
-        return self._dispatcher.policy.figures(view, self._clock.now())
 
     def _info(self) -> dict[str, Any]:
         settings = self._settings
@@ -453,7 +317,7 @@ class Bridge:
             await asyncio.sleep(TICK)
             try:
                 await self._service.tick()
-                await self._look_at_queues()
+                await self._modems.look_at_queues()
             except StoreError as error:
                 log.error("what has fallen due waits: %s %s", error, error.hint)
             except Exception:  # schedules and deadlines must outlive a mistake of ours
@@ -477,10 +341,6 @@ class Bridge:
     def _problem(self, code: str, text: str) -> None:
         self._own(self._record_event(code, {"text": text}), "mqtt-problem")
 
-    def _limits_of(self, modem: ClaimantView) -> Limits:
-        found = next((one.quota for one in self._settings.modems if one.name == modem.name), None)
-        return found if found is not None else self._settings.quota
-
     def _warnings(self) -> list[str]:
         """What a person should know of a bridge that works."""
         if self._service.clock_is_set:
@@ -492,38 +352,18 @@ class Bridge:
         """Times that are shown; ms."""
         shift = timedelta(milliseconds=by)
         self._started_at += shift
-        for modem in self._modems.values():
-            if modem.status.started_at is not None:
-                modem.status.started_at += shift
+        for status in self._modems.statuses():
+            if status.started_at is not None:
+                status.started_at += shift
         self._mqtt.states.info(self._info())
 
-    def _queue_of(self, name: str) -> int:
-        status = self._modems[name].status
-        return self._queues.of(ClaimantView(name, status.iccid, status.imei))
-
-    async def _look_at_queues(self) -> None:
-        """A queue is shown as it is, also when nothing else of its modem changes."""
-        await self._queues.look()
-        for name, modem in self._modems.items():
-            queue = self._queue_of(name)
-            if self._shown_queues.get(name) != queue:
-                self._shown_queues[name] = queue
-                self._mqtt.states.modem_changed(modem.status)
-
-    def _own_number(self, name: str) -> str | None:
-        settings = next((modem.number for modem in self._settings.modems if modem.name == name), None)
-        modem = self._modems.get(name)
-        return settings or (modem.status.number if modem is not None else None)
-
-    def _is_idle(self, name: str) -> bool:
-        modem = self._modems.get(name)
-        return modem is not None and modem.can_send and not modem.sending
-
     def _members(self) -> list[Member]:
-        return [Member(name, self._own_number(name), modem.can_send) for name, modem in self._modems.items()]
+        named = [(modem.status.name, modem) for modem in self._modems.values()]
+        return [Member(name, self._modems.own_number(name), modem.can_send) for name, modem in named]
 
     def _watch(self) -> Watch:
-        return Watch(self._journal, self._tests, self._clock, self._settings.health, modems=self._modems.values)
+        modems = self._modems.values
+        return Watch(self._journal, self._tests, self._clock, self._settings.health, modems=modems, supply=read_supply)
 
     def _own(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
@@ -534,13 +374,6 @@ class Bridge:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("the task %s ended: %r", task.get_name(), error, exc_info=error)
-
-
-async def _asked(work: Awaitable[T]) -> T:
-    try:
-        return await work
-    except HardwareError as error:
-        raise RequestError(f"{error}{f' ({error.hint})' if error.hint else ''}") from error
 
 
 async def _discard(*tasks: asyncio.Task[Any]) -> None:
@@ -557,25 +390,6 @@ def _make_private(folder: Path) -> None:
         raise StoreError(
             f"the data folder {folder} cannot be made: {error.strerror}", hint="name another under `data_dir:`"
         ) from error
-
-
-def _name(family: str, index: int) -> str:
-    return f"{re.sub(r'[^a-z0-9]+', '-', family.lower()).strip('-')}-{index}"
-
-
-def _modem_config(settings: Settings, modem: configured.ModemSettings) -> ModemConfig:
-    return ModemConfig(
-        modem.name,
-        modem.port,
-        baudrate=modem.baudrate,
-        pin=modem.pin,
-        delete_after_read=settings.inbound.delete_after_read,
-        sweep_interval=settings.inbound.sweep_interval,
-        init_commands=modem.init_commands,
-        result_timeout=settings.sending.result_timeout,
-        prompt_timeout=settings.sending.prompt_timeout,
-        roaming=modem.roaming,
-    )
 
 
 def _core_settings(settings: Settings) -> CoreSettings:

@@ -183,7 +183,7 @@ class ControlServer:
 
     def _plug(self, request: dict[str, Any]) -> Answer:
         modem = self._modem(request)
-        modem.plug()
+        modem.plug(booted=bool(request.get("booted")))
         return {"port": str(modem.line.link), "slave": modem.line.slave_name}
 
     def _reboot(self, request: dict[str, Any]) -> Answer:

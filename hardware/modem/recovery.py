@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from hardware.errors import AtTimeout, HardwareError, ModemError, PortLost, PortWedged
+from hardware.errors import AtTimeout, HardwareError, ModemError, PortLost, PortWedged, WrongModem
 from hardware.modem import timeouts
 from hardware.modem.absence import Absence
 from hardware.modem.ladder import LADDER, SIM, Ladder, Result, Step, Verdict
@@ -55,7 +55,7 @@ PLANS: dict[Trouble, frozenset[Step]] = {
     Trouble.NO_SEND: _ALL - {Step.REOPEN},
     Trouble.WEDGED: _ALL - {Step.REOPEN, Step.CFUN},
     Trouble.RESTARTS: _POWER | {Step.REOPEN},
-    Trouble.MISSING: _POWER,
+    Trouble.MISSING: _ALL - {Step.REOPEN, Step.CFUN},  # it may be in its plug, where it does not answer who it is
     Trouble.SIM: frozenset({Step.CFUN}),
 }
 
@@ -534,7 +534,7 @@ def _trouble_of(error: HardwareError) -> Trouble | None:
     match error:
         case Failing():
             return error.trouble
-        case Wanted():
+        case Wanted() | WrongModem():
             return None
         case SimBlocked():
             return Trouble.SIM if error.restart else None

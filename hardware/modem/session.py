@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import NoReturn
 
 from hardware.at import commands, parsers, urc
-from hardware.at.channel import AtChannel, WritePacing
+from hardware.at.channel import AtChannel
 from hardware.at.types import Response, Urc
 from hardware.errors import AtTimeout, HardwareError, ModemError, PortLost
+from hardware.modem import profile as profiles
 from hardware.modem import timeouts
 from hardware.modem.absence import Due
 from hardware.modem.calls import Calls
@@ -115,7 +116,7 @@ class Session:
         for domain in DOMAINS:
             channel.on_urc(f"+{domain}:", self._cells.told)
         for prefix in ("^SMMEMFULL", "+QIND:"):
-            channel.on_urc(prefix, self._memory_full)
+            self._watch(prefix, self._memory_full)
         for prefix in ("+CPIN: NOT READY", "+CPIN: NOT INSERTED"):
             self._watch(prefix, self._sim_changed)
         for prefix in urc.BOOT:
@@ -162,9 +163,9 @@ class Session:
     async def send(self, pdu: str, length: int, authorise: Authorise, token: object) -> SendResult:
         """Hand one part over; never raises for modem reasons. The caller has made sure that the modem is in service."""
         await self.ussd.give_way()
-        result = await self._hand_over(pdu, length, authorise, token)
-        error = result.error
-        if error is not None and error.code in _NO_VALIDITY and result.outcome is SendOutcome.NOT_SENT:
+        result, profile = await self._hand_over(pdu, length, authorise, token), self._abilities.profile
+        refused = result.error.code in _NO_VALIDITY if result.error is not None else False
+        if refused and result.outcome is SendOutcome.NOT_SENT:
             plain = without_validity(pdu)
             if plain is not None:  # the same attempt: it was refused for certain, and is still allowed
                 again = await self._hand_over(*plain, _allowed, token)
@@ -173,19 +174,22 @@ class Session:
         if result.error is None:
             self._succeeded()
             return result
-        self._judge(result.error)
-        if result.error.code in ("cms_304", "cms_305"):
-            return await self._leave_text_mode(result, result.error)
+        error = replace(result.error, text=profile.result_codes.get(result.error.code, result.error.text))
+        result = replace(result, error=error)
+        self._judge(error)
+        if error.code in ("cms_304", "cms_305"):
+            return await self._leave_text_mode(result, error)
         return result
 
     async def _hand_over(self, pdu: str, length: int, authorise: Authorise, token: object) -> SendResult:
+        profile = self._abilities.profile
         return await self.channel.send_pdu(
             length,
             pdu,
             authorise,
             token=token,
-            prompt_timeout=self._config.prompt_timeout,
-            result_timeout=max(self._config.result_timeout, self._abilities.profile.result_timeout),
+            prompt_timeout=max(self._config.prompt_timeout, profile.prompt_timeout),
+            result_timeout=max(self._config.result_timeout, profile.result_timeout),
         )
 
     @property
@@ -227,6 +231,11 @@ class Session:
             self._life.move(ModemState.RECOVERING, str(error))
         self._attention.set()
 
+    def lose(self, reason: str) -> None:
+        """The modem was pulled: end the connection now, whatever runs on it; `close` follows."""
+        if self._channel is not None:
+            self._channel.connection_lost(PortLost(reason))
+
     async def close(self) -> bool:
         """Give the port back; False: the kernel keeps it. A commit that runs may end first."""
         if self._channel is None:
@@ -244,6 +253,7 @@ class Session:
         self._set_up_at = asyncio.get_running_loop().time()
         self._curious = True
         old_sim = life.status.iccid
+        profiles.guess(life.status.vid_pid).guide(channel)
         async with self._inbox.lock:
             await channel.resync()
             self._abilities = await self._interview.run()
@@ -256,18 +266,20 @@ class Session:
             self._watch(prefix, self._sim_changed)
         for prefix in profile.ready_urcs:
             self._watch(prefix, self._became_usable)
-        if profile.pdu_delay:
-            channel.pacing = WritePacing(profile.pdu_delay)
+        for prefix in profile.full_urcs:
+            self._watch(prefix, self._memory_full)
         if old_sim is not None and life.status.iccid not in (None, old_sim):
             life.event("sim_changed", iccid=life.status.iccid, previous=old_sim)
+        if self._abilities.took_pin:
+            life.event("sim_unlocked", iccid=life.status.iccid)
         self.ussd.begin(profile)
         self._cells.begin(self._abilities.domains)
-        self._inbox.begin(self._abilities.storages)
+        self._inbox.begin(self._abilities.storages, lists=profile.cmgl)
+        life.move(ModemState.REGISTERING, "set up; waiting for the network")
+        life.ok()
         life.fault("power", self._recovery.power_sentence())
         life.warn("plug", self._recovery.loose_sentence())
-        self._note_abilities()
-        life.ok()
-        life.move(ModemState.REGISTERING, "set up; waiting for the network")
+        self._note_abilities()  # after the move: one that was hushed goes through the earlier states now
         await self._cells.ask()
 
     def _note_abilities(self) -> None:

@@ -11,7 +11,7 @@ from hardware.at.channel import AtChannel
 from hardware.at.types import AtCommandError, Command
 from hardware.errors import AtTimeout, HardwareError, ModemError, SimError
 from hardware.modem import timeouts
-from hardware.modem.config import Marks, PinLedger, pin_marks
+from hardware.modem.config import Marks, ModemConfig, PinLedger, pin_marks
 from hardware.modem.dialogue import ask, patiently, refused_as
 from hardware.modem.profile import Profile
 from hardware.types import ModemStatus, SimStatus
@@ -87,14 +87,14 @@ class _Sim:
     channel: AtChannel
     status: ModemStatus
     profile: Profile
+    config: ModemConfig
     identity: tuple[str | None, str]  # ICCID, and the modem's where that cannot be read
 
 
 class PinGuard:
     """One modem's PIN: one attempt ever for a PIN on a SIM, remembered before it is made (domain A8.2)."""
 
-    def __init__(self, pin: str | None, ledger: PinLedger) -> None:
-        self._pin = pin
+    def __init__(self, ledger: PinLedger) -> None:
         self._ledger = ledger
         self._request: _Request | None = None
         self._given: tuple[str, str] | None = None  # the SIM, and the PIN that a person gave and it took
@@ -117,38 +117,50 @@ class PinGuard:
         if self._request is not None and not self._request.done.done():
             self._request.done.set_exception(error)
 
-    async def unlock(self, channel: AtChannel, status: ModemStatus, profile: Profile) -> None:
-        """Return when the SIM is ready; at most one attempt ever for a PIN on a SIM. Raises SimBlocked, ModemError."""
+    async def unlock(self, channel: AtChannel, status: ModemStatus, profile: Profile, config: ModemConfig) -> bool:
+        """Return when the SIM is ready; at most one attempt ever for a PIN on a SIM. Raises SimBlocked, ModemError.
+
+        True: the modem's own PIN was entered and taken, so this is the SIM that it belongs to.
+        """
         request = self._request if self._request is not None and not self._request.done.done() else None
         code = await _code(channel)
         status.sim = SimStatus(_WORDS.get(code, "failure"))
         if code == _READY:
-            await self._forget_attempt(channel, status, profile)
+            await self._forget_attempt(channel, status, profile, config)
             self.failed(ModemError("the SIM asks for nothing: it is ready"))
-            return
+            return False
         if code not in (_PIN, _PUK):
             sentence, hint = _SENTENCES.get(
                 code, _LOCKED if code.startswith("PH-") else (f"the SIM asks for {code}", "")
             )
             restart = code in ("NOT READY", "SIM FAILURE")
             raise SimBlocked(sentence, hint=hint or "unlock it in a telephone", restart=restart)
-        sim = _Sim(channel, status, profile, (await read_iccid(channel, profile), status.imei or status.name))
+        sim = _Sim(channel, status, profile, config, (await read_iccid(channel, profile), status.imei or status.name))
         status.sim.pin_attempts_left = 0 if code == _PUK else await _attempts(sim)
         if code == _PUK:
             await self._unblock(sim, request)
+            own = False
         else:
-            await self._unlock(sim, request)
+            own = await self._unlock(sim, request)
         if request is not None:
             self._given = (sim.identity[0] or sim.identity[1], request.pin)
             unlocked = Unlocked("ready", await _attempts(sim), await _attempts(sim, puk=True))
             if not request.done.done():
                 request.done.set_result(unlocked)
+        return own
 
-    async def _unlock(self, sim: _Sim, request: _Request | None) -> None:
-        pin = request.pin if request is not None else self._known(sim)
+    async def _unlock(self, sim: _Sim, request: _Request | None) -> bool:
+        given, (iccid, _) = self._given_for(sim), sim.identity
+        own = request is None and given is None and iccid not in sim.config.sim_pins
+        pin = request.pin if request is not None else given or sim.config.pin_for(iccid)
         attempts = sim.status.sim.pin_attempts_left
         if request is not None and request.puk is not None:
             raise SimBlocked("the SIM asks for its PIN, not for the PUK", hint='send "pin" alone')
+        if pin is None and sim.config.pin is not None:
+            raise SimBlocked(
+                "the SIM asks for a PIN, and the one that is configured for this modem is another SIM's",
+                hint="put the old SIM back, or add an entry with this SIM's `iccid` and `pin` under `modems:`",
+            )
         if pin is None:
             raise SimBlocked(
                 "the SIM asks for a PIN and none is configured", hint="set `pin` for this modem, in quotes"
@@ -162,6 +174,7 @@ class PinGuard:
         marks = pin_marks(*sim.identity, pin)
         await self._permit(marks, "PIN", force and attempts is not None and attempts >= PIN_ATTEMPTS)
         await self._enter(sim, commands.enter_pin(pin), marks, attempts, "PIN")
+        return own
 
     async def _unblock(self, sim: _Sim, request: _Request | None) -> None:
         """A PUK and a new PIN, because a person asked for it."""
@@ -177,11 +190,11 @@ class PinGuard:
         await self._enter(sim, commands.enter_puk(request.puk, request.pin), marks, left, "PUK")
         await self._accepted(pin_marks(*sim.identity, request.pin), sim.status.name)  # whatever it was before
 
-    def _known(self, sim: _Sim) -> str | None:
-        """The PIN that a person gave for this SIM since the start, else the configured one."""
+    def _given_for(self, sim: _Sim) -> str | None:
+        """The PIN that a person gave for this SIM since the start."""
         if self._given is not None and self._given[0] == (sim.identity[0] or sim.identity[1]):
             return self._given[1]
-        return self._pin
+        return None
 
     async def _permit(self, marks: Marks, what: str, force: bool) -> None:
         """Raises SimBlocked if this one was tried on this SIM before.
@@ -246,15 +259,21 @@ class PinGuard:
         except Exception as error:  # the modem works; the next power cut will need a person
             _LOG.warning("%s: that the PIN was right cannot be recorded: %s", name, error)
 
-    async def _forget_attempt(self, channel: AtChannel, status: ModemStatus, profile: Profile) -> None:
+    async def _forget_attempt(
+        self, channel: AtChannel, status: ModemStatus, profile: Profile, config: ModemConfig
+    ) -> None:
         """The SIM is ready, and the bridge ended between writing its PIN and hearing so: it was the right one."""
-        if self._pin is None:
-            return
+        pins = {pin for pin in (config.pin, *config.sim_pins.values()) if pin is not None}
+        modem = status.imei or status.name
         try:
-            blind = pin_marks(None, status.imei or status.name, self._pin)
-            if not any([await self._ledger.tried(key) for key in blind.asked]):
+            asked = [key for pin in pins for key in pin_marks(None, modem, pin).asked]
+            if not any([await self._ledger.tried(key) for key in asked]):
                 return
-            marks = pin_marks(await read_iccid(channel, profile), status.imei or status.name, self._pin)
+            iccid = await read_iccid(channel, profile)
+            pin = config.pin_for(iccid)
+            if pin is None:
+                return
+            marks = pin_marks(iccid, modem, pin)
             if await self._ledger.tried(marks.kept[0]) and not await self._ledger.tried(_refused(marks.kept[0])):
                 await self._accepted(marks, status.name)
         except HardwareError:

@@ -28,6 +28,7 @@ _OTHERS = (
 )
 _TERMINAL = Grabber("it is a terminal that somebody has left open: close it")
 _DIAL_UP = Grabber("it uses the modem for a dial-up connection: {stop}")
+_BRIDGE = Grabber("a bridge serves this modem already, and one is enough: end this one or that one")
 _ASTERISK = Grabber("take the modem out of its dongle.conf or quectel.conf; or {stop}", "asterisk", True)
 
 # By name in lower case, as of the process or of its unit.
@@ -50,8 +51,8 @@ KNOWN: Final[Mapping[str, Grabber]] = MappingProxyType(
         "smstools": Grabber("SMS Server Tools serve this modem instead of the bridge: {stop}", "smstools", True),
         "bearerbox": Grabber("Kannel serves this modem instead of the bridge: {stop}", "kannel", True),
         "asterisk": _ASTERISK,
-        "sms-bridge": Grabber("another bridge runs here: one is enough; {stop}", "sms-bridge"),
-        "sms_bridge": Grabber("another bridge runs here: one is enough; {stop}", "sms-bridge"),
+        "sms-bridge": _BRIDGE,
+        "sms_bridge": _BRIDGE,
         "zigbee2mqtt": Grabber(_OTHERS, "zigbee2mqtt"),
         "zwave-js-ui": Grabber(_OTHERS, "zwave-js-ui"),
         "zwavejs2mqtt": Grabber(_OTHERS, "zwavejs2mqtt"),

@@ -162,8 +162,7 @@ class _Hubs:
         """Those of all ports of a hub, but not of ports that something is soldered to."""
         found: list[Path] = []
         for port in self._ports(hub):
-            device = os.path.basename(os.path.realpath(port / "device"))
-            if (port / "device").exists() and self._fixed(device):
+            if (port / "device").exists() and self._soldered(os.path.basename(os.path.realpath(port / "device"))):
                 continue
             number = int(port.name.rpartition("port")[2])
             found += self.switches(hub, number)
@@ -173,7 +172,7 @@ class _Hubs:
         """All plugs at any depth below a hub that have something in them, hubs aside, soldered chips too."""
         prefix = f"{hub.removeprefix('usb')}-" if hub.startswith("usb") else f"{hub}."
         names = [name for name in _listed(self._home) if name.startswith(prefix) and is_plug(name)]
-        return [name for name in names if not is_hub(self._home / name) and not self._fixed(name)]
+        return [name for name in names if not is_hub(self._home / name) and not self._soldered(name)]
 
     def harm(self, path: str) -> str | None:
         """What else than a modem it is that must not lose its current."""
@@ -188,13 +187,10 @@ class _Hubs:
         return None
 
     def _soldered(self, path: str) -> bool:
+        """Whether it is a Raspberry Pi's own: the switch of the sockets is not its own."""
         folder = self._home / path
         chip = f"{_text(folder / 'idVendor')}:{_text(folder / 'idProduct')}"
         return self._is_pi and (chip, path) in self._chips
-
-    def _fixed(self, path: str) -> bool:
-        """Whether nobody could pull it: then the switch of the sockets is not its own."""
-        return _text(self._home / path / "removable") == "fixed" or self._soldered(path)
 
     def _ports(self, hub: str) -> list[Path]:
         folder = self._home / hub

@@ -30,12 +30,12 @@ class Mark:
 
 
 class Names:
-    """Looks at `sysfs` and remembers which tty hangs on which plug; one user, one thread."""
+    """Looks at `sysfs` and remembers which ttys are none of ours; one user, one thread."""
 
     def __init__(self, sysfs: Path) -> None:
         self._devices = str(sysfs / "bus" / "usb" / "devices")
         self._ttys = str(sysfs / "class" / "tty")
-        self._owners: dict[tuple[str, int], str | None] = {}
+        self._not_usb: set[tuple[str, int]] = set()  # dozens of consoles, which need not be asked again
 
     def look(self) -> dict[str, Mark]:
         """All plugs, hubs too. Raises OSError if we could not look, which is no reason to believe anything gone."""
@@ -47,12 +47,14 @@ class Names:
                 contents.setdefault(path, []).append((name, inode))
             elif is_plug(name) and (address := self._address(name)) is not None:
                 plugs[name] = inode, address
-        owners: dict[tuple[str, int], str | None] = {}
+        not_usb: set[tuple[str, int]] = set()
         for entry in _entries(self._ttys):
-            owner = owners[entry] = self._owners[entry] if entry in self._owners else self._owner(entry[0])
-            if owner is not None:
+            owner = None if entry in self._not_usb else self._owner(entry[0])
+            if owner is None:
+                not_usb.add(entry)
+            else:
                 contents.setdefault(owner, []).append(entry)
-        self._owners = owners
+        self._not_usb = not_usb
         return {path: Mark(stay, frozenset(contents.get(path, ()))) for path, stay in plugs.items()}
 
     def _address(self, path: str) -> int | None:

@@ -189,7 +189,12 @@ class _Plug:
         self._move(_Stage.READING)
         self._timer = self._loop.call_later(READ_WARNING, self._hangs)
         mark = self.mark
-        reading = call_in_thread(f"read {self._path}", lambda: self._read(self._path), _nothing)
+        try:
+            reading = call_in_thread(f"read {self._path}", lambda: self._read(self._path), _nothing)
+        except RuntimeError:  # no more threads for now
+            self._move(_Stage.SETTLING)
+            self._retry()
+            return
         reading.add_done_callback(lambda done: self._looked(done, mark))
 
     def _looked(self, reading: asyncio.Future[UsbDevice | _Hub | None], mark: Mark) -> None:

@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any
 
 from hardware.types import Blame
-from sms_bridge.core.clock import Clock, SystemClock, from_ms
+from sms_bridge.core.clock import SET_AFTER, Clock, SystemClock
 from sms_bridge.core.errors import CoreError
 from sms_bridge.core.events import event_json
 from sms_bridge.core.model import Accepted, OutboxKind, Rejected, SendRequest
@@ -40,7 +40,6 @@ QUEUE_PATIENCE = 600  # s that a test waits for its modem; one that is so busy n
 ORPHAN = 60.0  # s after which a test without an order was never ordered: the bridge ended in between
 ODD = 60.0  # s that a modem may take to say its number, or to be plugged in
 REFRESH = 60.0  # s after which the book is read again: a late message may have changed it
-PLAUSIBLE = 1_704_067_200_000  # UTC ms; before 2024 the clock is not set, and nothing is scheduled by it
 
 _CODE = re.compile(r"\bself-test ([A-Z2-7]{8})-([A-Z2-7]{8})\b")
 _OCTETS = 5  # eight letters
@@ -117,7 +116,7 @@ class SelfTests:
         elif monotonic - self._read_at >= REFRESH:
             self._read_at = monotonic
             self._book = await self._journal.read(_load)
-        if self._settings.every is None or now < PLAUSIBLE or monotonic - self._started_at < self._settings.settle:
+        if self._settings.every is None or now < SET_AFTER or monotonic - self._started_at < self._settings.settle:
             return
         async with self._lock:
             if self._book.clamp(now):
@@ -188,13 +187,13 @@ class SelfTests:
         # First the book, then the order: what a crash in between costs is a test, not the budget.
         self._book = await self._journal.write(partial(_add, test=test))
         log.info("self-test from %s to %s", sender, receiver)
-        (result,) = await self._submit([self._request(test, number, now)])
+        (result,) = await self._submit([self._request(test, number)])
         if isinstance(result, Rejected):
             reason = "; ".join(rejection.text for rejection in result.rejections)
             raise SelfTestError(f"the self-test from {sender} to {receiver} was rejected: {reason}")
         return Started(test.id, sender, receiver)
 
-    def _request(self, test: Trial, number: str, now: int) -> SendRequest:
+    def _request(self, test: Trial, number: str) -> SendRequest:
         return SendRequest(
             to=(number,),
             text=f"sms-bridge self-test {test.nonce}-{_seal(self._book.key, test.nonce)}",
@@ -202,7 +201,7 @@ class SelfTests:
             modem=test.sender,
             priority=LOWEST,
             validity=max(300, int(self._settings.timeout)),
-            deadline=from_ms(now + QUEUE_PATIENCE * 1000),
+            expires_in=QUEUE_PATIENCE,
             delivery_report=False,
             on_unknown=OnUnknown.HOLD,
             source="self_test",

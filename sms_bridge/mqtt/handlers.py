@@ -69,6 +69,8 @@ def make_handlers(
     interview: ModemAction | None = None,
     reset: ModemStep | None = None,
     unlock: Unlock | None = None,
+    remove: ModemAction | None = None,
+    rename: Callable[[str, str], Awaitable[Any]] | None = None,
     balance: ModemAction | None = None,
     ussd: UssdPort | None = None,
     health: Callable[[], Awaitable[Any]] | None = None,
@@ -88,9 +90,12 @@ def make_handlers(
         handlers["modem/reset"] = _step(reset, modems)
     if unlock is not None:
         handlers["sim/unlock"] = _unlock(unlock, modems)
-    for name, action in (("modem/interview", interview), ("modem/balance", balance)):
+    on_modem = {"interview": interview, "remove": remove, "balance": balance}
+    for name, action in on_modem.items():
         if action is not None:
-            handlers[name] = _on_modem(action, modems)
+            handlers[f"modem/{name}"] = _on_modem(action, modems)
+    if rename is not None:
+        handlers["modem/rename"] = _rename(rename)
     if ussd is not None:
         handlers["modem/ussd"] = _ussd(ussd, modems)
     for name, plain in (("health_check", health), ("restart", restart)):
@@ -173,6 +178,13 @@ def _step(action: ModemStep, modems: Callable[[], Sequence[str]]) -> Handler:
     async def handler(fields: dict[str, Any]) -> Any:
         name = _modem(fields, modems)
         return await action(name, text_field(fields, "step") if "step" in fields else "auto")
+
+    return handler
+
+
+def _rename(action: Callable[[str, str], Awaitable[Any]]) -> Handler:
+    async def handler(fields: dict[str, Any]) -> Any:
+        return await action(text_field(fields, "from", "old", "modem"), text_field(fields, "to", "new", "name"))
 
     return handler
 

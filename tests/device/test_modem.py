@@ -9,11 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from hardware.at import timeouts as at_timeouts
 from hardware.emulator import names
 from hardware.modem import Modem, ModemConfig, timeouts
 from hardware.modem.life import CAN_SEND, MOVES, Life
 from hardware.types import Action, Health, ModemState, ModemStatus, Registration, SendOutcome
 from tests.support.modem_rig import DEADLINE, Listener, Sink, rig
+
+
+@pytest.fixture(autouse=True)
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Devices that lose a question, or answer without OK, cost two seconds each time: not what is shown here."""
+    monkeypatch.setattr(at_timeouts, "MARKER", 0.3)
+    monkeypatch.setattr(at_timeouts, "OK_GRACE", 0.2)
+
 
 LONG = "árvíztűrő tükörfúrógép " * 8  # three parts in UCS2
 

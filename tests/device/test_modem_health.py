@@ -215,3 +215,20 @@ async def test_a_modem_for_old_networks_is_told_from_a_new_one(
         await it.until(lambda: it.modem.status.operator)
         assert [finding.check for finding in it.modem.status.findings] == found
         assert (it.modem.status.health, it.modem.status.health_reason) == (Health.PASS, None)
+
+
+async def test_a_blocked_modem_that_comes_back_by_itself_keeps_what_its_interview_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timeouts, "BLOCKED_RETRY", 0.1)
+    async with rig(tmp_path, start=False) as it:
+        it.emulator.fault(0, "sim_absent")
+        await it.modem.start()
+        await it.state(ModemState.BLOCKED)
+        commands = it.phone.counters.commands
+        await it.until(lambda: it.phone.counters.commands > commands + 5)  # looked at again, in silence
+        it.emulator.fault(0, "no_smsc")
+        it.emulator.clear(0, "sim_absent")
+        await it.ready()
+        assert findings(it) == ["no_smsc"]
+        assert "networks_closing" in [found.check for found in it.modem.status.findings]

@@ -18,14 +18,16 @@ from sms_bridge.observe.logging import set_up
 
 
 def main(config: str, data: str, waits: str) -> int:
-    """As `sms-bridge run`; `waits`: seconds by section and key, such as `{"sending": {"result_timeout": 1}}`."""
+    """As `sms-bridge run`; `waits`: values by section and key, such as `{"sending": {"result_timeout": 1}}`."""
     settings: Settings = load(Path(config), data_dir=Path(data))
     wanted: dict[str, Any] = json.loads(waits)
     if (clock := wanted.pop("clock", None)) is not None:
         set_clock_by(Path(clock["file"]))
-    sections: dict[str, Any] = {
-        name: dataclasses.replace(getattr(settings, name), **values) for name, values in wanted.items()
-    }
+    sections: dict[str, Any] = {}
+    for name, values in wanted.items():
+        group = getattr(settings, name)
+        typed = {key: Path(value) if isinstance(getattr(group, key), Path) else value for key, value in values.items()}
+        sections[name] = dataclasses.replace(group, **typed)
     writer = set_up(settings.logging.level, as_json=settings.logging.json)
     try:
         return run(dataclasses.replace(settings, **sections))

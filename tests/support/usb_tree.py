@@ -48,6 +48,9 @@ class FakeUsb:
         self._plugged: dict[str, _Plugged] = {}
         self._addresses: dict[int, int] = {}
         self._sequence = 0
+        self._grave = root / ".gone"
+        self._grave.mkdir(parents=True, exist_ok=True)
+        self._buried = len(list(self._grave.iterdir()))
         for folder in ("bus/usb/devices", "bus/usb/drivers", "bus/usb-serial/devices", "class/tty"):
             (self.sysfs / folder).mkdir(parents=True, exist_ok=True)
         self.dev.mkdir(parents=True, exist_ok=True)
@@ -290,8 +293,10 @@ class FakeUsb:
         return f"{path}:{device.configuration or 1}.{number}"
 
     def _unlink(self, link: Path) -> None:
+        """Kept aside, so that nothing new gets its inode: sysfs does not give one twice, a disk's file system does."""
+        self._buried += 1
         with suppress(FileNotFoundError):
-            link.unlink()
+            link.rename(self._grave / str(self._buried))
 
     def _tell(self, action: str, folder: Path, subsystem: str, **more: str) -> None:
         """As the kernel does on its netlink socket: `add@/devices/…`, NUL, `KEY=value`, NUL, …"""

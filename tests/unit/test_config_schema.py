@@ -19,6 +19,7 @@ from sms_bridge.config.settings import (
     MqttSettings,
     Settings,
     TlsSettings,
+    UsbSettings,
 )
 from sms_bridge.core.settings import SelfTestSettings
 
@@ -39,6 +40,7 @@ def valid(rule: dict[str, Any], value: Any) -> bool:
         "type": lambda want: any(is_a(name, value) for name in ([want] if isinstance(want, str) else want)),
         "enum": lambda want: any(type(value) is type(item) and value == item for item in want),
         "anyOf": lambda want: any(valid(one, value) for one in want),
+        "oneOf": lambda want: sum(valid(one, value) for one in want) == 1,
         "pattern": lambda want: not isinstance(value, str) or re.search(want, value) is not None,
         "minimum": lambda want: not is_a("number", value) or value >= want,
         "maximum": lambda want: not is_a("number", value) or value <= want,
@@ -75,10 +77,12 @@ def accepted(value: Any) -> bool:
     return True
 
 
+BINDINGS = {"imei", "iccid", "usb_path", "port"}
 WORDS = """
     2/day 100/month 101/day 2/Day all
     x h hu HUN LS NO auto 5 311 3.1.1 debug loud stick-1 Stick sms/x sms/# $SYS ::1 192.168.1.1 mqtt://h /dev/x ttyUSB0
     socket://h:1 rfc2217://[::1]:4000 +36301234567 0000 12 45s 10m 24h 30d 1w 2-6 AT+CGSMS=1 x.pem
+    860461024123456 86046102-412345-6 8936304444000012345 89-36304444000012345 1-1.3 1-1. usb1
     *100# *102*{digits}# 8936 (?P<amount>.)
 """
 VALUES: list[Any] = [
@@ -128,7 +132,8 @@ def paths() -> list[tuple[str, ...]]:
 def wrap(path: tuple[str, ...], value: Any) -> Any:
     for index in reversed(range(len(path))):
         if path[index] == "[]":
-            value = [{**NEEDED[path[index - 1]], **value}]
+            bound = path[index - 1] == "modems" and BINDINGS & value.keys()
+            value = [value if bound else {**NEEDED[path[index - 1]], **value}]
         elif path[index] in NEEDED and index < len(path) - 1 and isinstance(value, dict):
             value = {path[index]: {**NEEDED[path[index]], **value}}
         else:
@@ -177,6 +182,8 @@ def test_schema_and_settings_have_the_same_keys() -> None:
     settings = {field.name for field in dataclasses.fields(Settings)} - {"source"}
     assert settings == properties.keys()
     groups = "inbound sending limits retention logging recovery virtual_modems ussd calls health"
+    usb = {field.name for field in dataclasses.fields(UsbSettings)} - {"sysfs", "dev"}
+    assert usb == properties["usb"]["properties"].keys()
     for name in groups.split():
         group = {field.name for field in dataclasses.fields(getattr(Settings(), name))}
         assert group == properties[name]["properties"].keys(), name

@@ -206,7 +206,7 @@ class Lab:
         return order.text
 
     async def deliver(self, text: str, modem: Member, **fields: Any) -> None:
-        at = datetime.fromtimestamp(self.clock.ms / 1000, UTC)
+        at = self.clock.datetime
         raws = encode_deliver(DeliverRequest("+36301112222", at, text=text, **fields))
         await self.desk.receive(*raws, modem=view(modem))
 
@@ -249,7 +249,7 @@ async def test_a_test_goes_and_comes_and_its_message_is_nobodys(tmp_path: Path) 
             "id": status["id"],
         }
         assert it.desk.published("in") == []
-        assert await it.desk.service.inbox() == []
+        assert (await it.desk.service.inbox()).messages == []
         assert [s["state"] for s in it.desk.statuses()] == ["queued", "sending", "sent"]
         await it.deliver(await it.body(status["id"]), B)  # read once more from the SIM
         it.clock.forward(5)
@@ -283,6 +283,8 @@ async def test_a_test_that_does_not_come_is_lost_after_its_time_alone(tmp_path: 
         await it.tick(599)
         assert it.events == []
         it.clock.learn(datetime(2036, 1, 1, tzinfo=UTC))  # ten years in no time lose nothing
+        await it.desk.tick()
+        assert it.clock.astray() == 0, "the core goes by the new time"
         await it.tick()
         assert it.events == []
         await it.tick(1)
@@ -425,6 +427,7 @@ async def test_nothing_is_scheduled_before_the_clock_is_set_nor_right_after_the_
         await it.tick(100)
         assert it.desk.statuses() == []
         clock.learn(START)
+        await it.desk.tick()
         await it.tick()
         assert len(it.desk.statuses()) == 1
     clock = ManualClock()

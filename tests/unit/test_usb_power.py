@@ -258,6 +258,16 @@ def test_no_cut_while_another_modem_on_the_same_switch_is_sending(usb: FakeUsb) 
     assert may_cut("1-1.1", ["1-1.2"], look(usb, "1-1.1", INDIVIDUAL)) is None
 
 
+def test_a_modem_that_nobody_can_pull_loses_its_current_too(usb: FakeUsb) -> None:
+    """On a card inside the machine: `fixed`, and on the same switch all the same."""
+    gang(usb)
+    usb.plug("1-1.2", 0x2C7C, 0x0125, QUECTEL)
+    (usb.folder("1-1.2") / "removable").write_text("fixed\n")
+    power = look(usb, "1-1.1", GANGED)
+    assert power.shared == ("1-1.2",)
+    assert may_cut("1-1.1", ["1-1.2"], power) is not None
+
+
 @pytest.mark.parametrize(
     ("plug", "harmed"),
     [
