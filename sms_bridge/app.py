@@ -21,7 +21,7 @@ from hardware.usb.supply import read_supply
 from sms_bridge.config import Settings
 from sms_bridge.config.plans import balance_plans
 from sms_bridge.core.balances import Balances
-from sms_bridge.core.clock import SystemClock, from_ms
+from sms_bridge.core.clock import SystemClock
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.errors import CoreError, StoreError
 from sms_bridge.core.queues import Queues
@@ -37,6 +37,7 @@ from sms_bridge.mqtt.handlers import make_handlers
 from sms_bridge.mqtt.requests import Handler
 from sms_bridge.mqtt.settings import MqttSettings, TlsSettings
 from sms_bridge.observe.systemd import Notifier
+from sms_bridge.routes.mending import Mending
 from sms_bridge.routes.ussd import UssdDesk
 from sms_bridge.store.journal import Journal
 from sms_bridge.store.modems import ModemTable
@@ -44,6 +45,7 @@ from sms_bridge.store.pins import PinFile
 from sms_bridge.watch import Watch
 
 log = logging.getLogger(__name__)
+
 
 TICK = 1.0  # s between looks at what has fallen due
 HEALTH_PERIOD = 60.0  # s between two payloads of sms/bridge/health
@@ -71,8 +73,9 @@ class Bridge:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._clock = SystemClock()
+        self._mending = Mending(settings.data_dir, settings.power_switch_of, self._publish_order)
         # One ledger for all modems: its lock is what keeps two of them from writing over each other's attempts.
-        self._modems = Modems(settings, PinFile(settings.data_dir / "pins"), self._clock)
+        self._modems = Modems(settings, PinFile(settings.data_dir / "pins"), self._clock, self._mending)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ended = asyncio.Event()
         self._code = 0
@@ -146,6 +149,7 @@ class Bridge:
         self._mqtt.states.info(self._info())
         self._modems.publish_on(self._mqtt)
         self._own(self._tick(), "tick")
+        self._own(self._mending.restore_power(), "power-switches")
         self._own(self._balances.run(), "balances")
         self._systemd.ready()
         self._own(self._watch().run(), "watch")
@@ -227,6 +231,10 @@ class Bridge:
         log.info("no MQTT broker answered on port %d: running mosquitto there, on 127.0.0.1 only", mqtt.port)
         return "127.0.0.1", mqtt.port
 
+    async def _publish_order(self, topic: str, payload: str) -> bool:
+        mqtt = getattr(self, "_mqtt", None)
+        return mqtt is not None and await mqtt.order(topic, payload)
+
     async def _record_event(self, event: str, data: dict[str, object]) -> None:
         try:
             await self._service.event(event, **data)
@@ -240,7 +248,7 @@ class Bridge:
         modems = list(self._modems.statuses())
         working = self._modems.in_service()
         verdict = "pass" if working == len(modems) and modems else "warn" if working else "fail"
-        warnings = self._warnings()
+        warnings = self._service.warnings()
         if warnings and verdict == "pass":
             verdict = "warn"
         return {
@@ -340,13 +348,6 @@ class Bridge:
 
     def _problem(self, code: str, text: str) -> None:
         self._own(self._record_event(code, {"text": text}), "mqtt-problem")
-
-    def _warnings(self) -> list[str]:
-        """What a person should know of a bridge that works."""
-        if self._service.clock_is_set:
-            return []
-        now = from_ms(self._clock.now())
-        return [f"the clock of this computer is not set, it says {now:%Y-%m-%d %H:%M} UTC: check its network time"]
 
     def _clock_changed(self, by: int) -> None:
         """Times that are shown; ms."""

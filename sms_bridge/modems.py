@@ -38,8 +38,8 @@ log = logging.getLogger(__name__)
 
 NAME = re.compile(r"[a-z0-9_-]{1,32}\Z")
 STORE_RETRY = 2.0  # s until what the disk refused is tried again
-RECORD_DEADLINE = 5.0  # s at the end, for the last commits on a slow disk
 EVENT, LATE = "modem-event", "late-result"  # tasks that write to the journal
+LAST_WORDS = 5.0  # s for these at the end
 CLOSE_GRACE = 1.0  # s for what a worker has left in a modem when it ended: nothing, as a rule
 
 
@@ -47,10 +47,17 @@ class Modems:
     """Implements `hardware.pool.PoolListener`. Known by name; `start` once, `stop` any number of times."""
 
     def __init__(
-        self, settings: Settings, pins: PinLedger, clock: Clock, *, watch: Callable[[], Watcher] | None = None
+        self,
+        settings: Settings,
+        pins: PinLedger,
+        clock: Clock,
+        mending: Mending,
+        *,
+        watch: Callable[[], Watcher] | None = None,
     ) -> None:
         """`watch` makes what watches the plugs; None: as usual."""
         self._settings = settings
+        self._mending = mending
         self._watch = watch
         self._pins = pins
         self._clock = clock
@@ -63,7 +70,6 @@ class Modems:
         self._real = False
         self._shown: tuple[object, ...] = ()
         self._mqtt: Mqtt | None = None
-        self._mending = Mending(settings.data_dir, settings.power_switch_of, self._order)
         self._shown_queues: dict[str, int] = {}
         self._service: Service
         self._dispatcher: Dispatcher
@@ -81,7 +87,6 @@ class Modems:
             sysfs=settings.usb.sysfs,
             dev=settings.usb.dev,
         )
-        await self._mending.restore_usb()
         self._pool = Pool(
             pool_settings,
             sink=service,
@@ -92,6 +97,7 @@ class Modems:
             watch=self._watch,
             tools=self._mending.tools,
         )
+        await self._mending.restore_usb()
         await self._pool.start()
         if not settings.modems:
             self._own(self._first_look(), "first-look")
@@ -102,16 +108,15 @@ class Modems:
         for status in self.statuses():
             mqtt.states.modem_changed(status)
         self._publish_list()
-        self._own(self._mending.restore_power(), "power-switches")
 
     async def stop(self, grace: float) -> None:
         """No new send; one under way has `grace` seconds. Idempotent."""
         await asyncio.gather(*(route.stop(grace) for route in self._routes.values()))
         if self._pool is not None:
             await self._pool.stop(CLOSE_GRACE)
-        # What the modems said last, such as that they left, has been told: it is recorded, too.
-        if said := [task for task in self._tasks if task.get_name() in (EVENT, LATE)]:
-            await asyncio.wait(said, timeout=RECORD_DEADLINE)
+        said = [task for task in self._tasks if task.get_name() in (EVENT, LATE)]
+        if said:  # what the modems said last is written down; a journal that hangs holds up no end
+            await asyncio.wait(said, timeout=LAST_WORDS)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -182,12 +187,12 @@ class Modems:
             await self._modem(name).interview()
 
     async def reset(self, name: str, step: str) -> dict[str, object]:
-        """Do a step of its recovery, and say what was done. RequestError."""
+        """Mend it by one step, see `Modem.reset`. RequestError."""
         with _in_words():
             return await self._modem(name).reset(step)
 
     async def unlock(self, name: str, pin: str, puk: str | None, force: bool) -> dict[str, object]:
-        """Give its SIM a PIN, or a PUK and a new PIN. RequestError."""
+        """Give its SIM a PIN, see `Modem.unlock`. RequestError."""
         with _in_words():
             return asdict(await self._modem(name).unlock(pin, puk=puk, force=force))
 
@@ -259,9 +264,6 @@ class Modems:
             await self._service.event(event, **data)
         except StoreError as error:
             log.error("the event %s was not recorded: %s", event, error)
-
-    async def _order(self, topic: str, payload: str) -> bool:
-        return self._mqtt is not None and await self._mqtt.order(topic, payload)
 
     # Virtual ones
 

@@ -121,7 +121,8 @@ class Modem:
             self.config, self._node, self._look_again, self._astray = config, _node(config), look_again, False
             status.port, status.usb_path, status.vid_pid = config.port, usb.path, usb.vid_pid
             self._backoff.reset()
-            self._recovery.replugged()
+            if status.started_at is not None:
+                self._recovery.replugged()
             if not self._stopping:
                 await self.start()
 
@@ -291,7 +292,7 @@ class Modem:
             delay = await self._connect_once()
             if self._ending:
                 raise asyncio.CancelledError  # a task group that failed in the same moment has swallowed it
-            if self._ended_with is not None:
+            if self._ended_with is not None and not self._astray:
                 due = await self._recovery.after(*self._ended_with)
                 if due is not None:
                     self._backoff.reset()
@@ -367,7 +368,7 @@ class Modem:
             self._session = None
             # A task of its own: who cancels this one must not cut off what the last session has still to store.
             self._closing = asyncio.create_task(session.close(), name=f"close {self.config.name}")
-            self._closing.add_done_callback(lambda _: self._unconnected.set())
+            self._closing.add_done_callback(lambda _closed: self._unconnected.set())
             closed = await asyncio.shield(self._closing)
         if not closed:
             wedged = PortWedged(

@@ -163,9 +163,9 @@ class Session:
     async def send(self, pdu: str, length: int, authorise: Authorise, token: object) -> SendResult:
         """Hand one part over; never raises for modem reasons. The caller has made sure that the modem is in service."""
         await self.ussd.give_way()
-        result, profile = await self._hand_over(pdu, length, authorise, token), self._abilities.profile
-        refused = result.error.code in _NO_VALIDITY if result.error is not None else False
-        if refused and result.outcome is SendOutcome.NOT_SENT:
+        result = await self._hand_over(pdu, length, authorise, token)
+        error = result.error
+        if error is not None and error.code in _NO_VALIDITY and result.outcome is SendOutcome.NOT_SENT:
             plain = without_validity(pdu)
             if plain is not None:  # the same attempt: it was refused for certain, and is still allowed
                 again = await self._hand_over(*plain, _allowed, token)
@@ -174,6 +174,7 @@ class Session:
         if result.error is None:
             self._succeeded()
             return result
+        profile = self._abilities.profile
         error = replace(result.error, text=profile.result_codes.get(result.error.code, result.error.text))
         result = replace(result, error=error)
         self._judge(error)
@@ -182,14 +183,13 @@ class Session:
         return result
 
     async def _hand_over(self, pdu: str, length: int, authorise: Authorise, token: object) -> SendResult:
-        profile = self._abilities.profile
         return await self.channel.send_pdu(
             length,
             pdu,
             authorise,
             token=token,
-            prompt_timeout=max(self._config.prompt_timeout, profile.prompt_timeout),
-            result_timeout=max(self._config.result_timeout, profile.result_timeout),
+            prompt_timeout=max(self._config.prompt_timeout, self._abilities.profile.prompt_timeout),
+            result_timeout=max(self._config.result_timeout, self._abilities.profile.result_timeout),
         )
 
     @property
@@ -275,10 +275,10 @@ class Session:
         self.ussd.begin(profile)
         self._cells.begin(self._abilities.domains)
         self._inbox.begin(self._abilities.storages, lists=profile.cmgl)
-        life.move(ModemState.REGISTERING, "set up; waiting for the network")
-        life.ok()
         life.fault("power", self._recovery.power_sentence())
         life.warn("plug", self._recovery.loose_sentence())
+        life.move(ModemState.REGISTERING, "set up; waiting for the network")
+        life.ok()
         self._note_abilities()  # after the move: one that was hushed goes through the earlier states now
         await self._cells.ask()
 

@@ -87,7 +87,6 @@ class _Sim:
     channel: AtChannel
     status: ModemStatus
     profile: Profile
-    config: ModemConfig
     identity: tuple[str | None, str]  # ICCID, and the modem's where that cannot be read
 
 
@@ -120,7 +119,7 @@ class PinGuard:
     async def unlock(self, channel: AtChannel, status: ModemStatus, profile: Profile, config: ModemConfig) -> bool:
         """Return when the SIM is ready; at most one attempt ever for a PIN on a SIM. Raises SimBlocked, ModemError.
 
-        True: the modem's own PIN was entered and taken, so this is the SIM that it belongs to.
+        True: the modem's own configured PIN was entered and taken, so this is the SIM that it belongs to.
         """
         request = self._request if self._request is not None and not self._request.done.done() else None
         code = await _code(channel)
@@ -135,13 +134,13 @@ class PinGuard:
             )
             restart = code in ("NOT READY", "SIM FAILURE")
             raise SimBlocked(sentence, hint=hint or "unlock it in a telephone", restart=restart)
-        sim = _Sim(channel, status, profile, config, (await read_iccid(channel, profile), status.imei or status.name))
+        sim = _Sim(channel, status, profile, (await read_iccid(channel, profile), status.imei or status.name))
         status.sim.pin_attempts_left = 0 if code == _PUK else await _attempts(sim)
+        own = False
         if code == _PUK:
             await self._unblock(sim, request)
-            own = False
         else:
-            own = await self._unlock(sim, request)
+            own = await self._unlock(sim, request, config)
         if request is not None:
             self._given = (sim.identity[0] or sim.identity[1], request.pin)
             unlocked = Unlocked("ready", await _attempts(sim), await _attempts(sim, puk=True))
@@ -149,14 +148,14 @@ class PinGuard:
                 request.done.set_result(unlocked)
         return own
 
-    async def _unlock(self, sim: _Sim, request: _Request | None) -> bool:
-        given, (iccid, _) = self._given_for(sim), sim.identity
-        own = request is None and given is None and iccid not in sim.config.sim_pins
-        pin = request.pin if request is not None else given or sim.config.pin_for(iccid)
+    async def _unlock(self, sim: _Sim, request: _Request | None, config: ModemConfig) -> bool:
+        iccid = sim.identity[0]
+        given = request.pin if request is not None else self._given_for(sim)
+        pin = given if given is not None else config.pin_for(iccid)
         attempts = sim.status.sim.pin_attempts_left
         if request is not None and request.puk is not None:
             raise SimBlocked("the SIM asks for its PIN, not for the PUK", hint='send "pin" alone')
-        if pin is None and sim.config.pin is not None:
+        if pin is None and config.pin is not None:
             raise SimBlocked(
                 "the SIM asks for a PIN, and the one that is configured for this modem is another SIM's",
                 hint="put the old SIM back, or add an entry with this SIM's `iccid` and `pin` under `modems:`",
@@ -174,7 +173,7 @@ class PinGuard:
         marks = pin_marks(*sim.identity, pin)
         await self._permit(marks, "PIN", force and attempts is not None and attempts >= PIN_ATTEMPTS)
         await self._enter(sim, commands.enter_pin(pin), marks, attempts, "PIN")
-        return own
+        return given is None and iccid not in config.sim_pins
 
     async def _unblock(self, sim: _Sim, request: _Request | None) -> None:
         """A PUK and a new PIN, because a person asked for it."""
@@ -266,8 +265,8 @@ class PinGuard:
         pins = {pin for pin in (config.pin, *config.sim_pins.values()) if pin is not None}
         modem = status.imei or status.name
         try:
-            asked = [key for pin in pins for key in pin_marks(None, modem, pin).asked]
-            if not any([await self._ledger.tried(key) for key in asked]):
+            blind = [key for pin in pins for key in pin_marks(None, modem, pin).asked]
+            if not any([await self._ledger.tried(key) for key in blind]):
                 return
             iccid = await read_iccid(channel, profile)
             pin = config.pin_for(iccid)

@@ -81,7 +81,7 @@ class Pool:
         watch: Callable[[], Watcher] | None = None,
         tools: Callable[[str], RecoveryTools] | None = None,
     ) -> None:
-        """`tools`: what the modem of that name is mended with."""
+        """`tools`: what a modem of that name may be mended with."""
         self.modems: dict[str, Modem] = {}
         self.asks_adapters = settings.adapters
         self._settings = settings
@@ -91,7 +91,7 @@ class Pool:
         self._listener = listener
         self._pins = pins
         self._late = late
-        self._tools = tools or (lambda _name: RecoveryTools())
+        self._tools = tools
         self._records = Records(register, self._bindings, settings.defaults)
         self._new_watcher = watch or (lambda: Watcher(sysfs=settings.sysfs, dev=settings.dev))
         self._watching: asyncio.Task[None] | None = None
@@ -335,7 +335,7 @@ class Pool:
         raise Refused(f"{name} is still with plug {holder.device.path}", retry=_CONTESTED, quiet=True)
 
     def _make(self, config: ModemConfig) -> Modem:
-        tools = self._tools(config.name)
+        tools = self._tools(config.name) if self._tools is not None else None
         modem = Modem(config, sink=self._sink, listener=self, pins=self._pins, late=self._late, tools=tools)
         if not config.port:
             modem.status.health_reason = ABSENT

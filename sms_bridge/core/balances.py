@@ -8,7 +8,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -226,7 +226,7 @@ class Balances:
             id=id,
             modem=status.name,
             delivery_report=False,
-            deadline=from_ms(now) + timedelta(seconds=SMS_ORDER),
+            expires_in=SMS_ORDER,
             source="balance",
         )
         (result,) = await self._submit([request])

@@ -11,7 +11,7 @@ from typing import Any
 from hardware.pdu import Deliver
 from hardware.types import ReceivedPdu
 from sms_bridge.core import inbound, retention, sending, submission, timekeeping
-from sms_bridge.core.clock import JUMP, SET_AFTER, STEP, Clock, SystemClock, rfc3339
+from sms_bridge.core.clock import JUMP, SET_AFTER, STEP, Clock, SystemClock, from_ms, rfc3339
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.errors import NumberError, StoreError
 from sms_bridge.core.events import event_json, rejection_event, status_json
@@ -74,10 +74,13 @@ class Service:
         self._born = self._clock.monotonic()
         self._ran = 0  # ms that the bridge had run in all, before this process
 
-    @property
-    def clock_is_set(self) -> bool:
-        """Whether the time can be right."""
-        return self._clock.now() >= SET_AFTER
+    def warnings(self) -> list[str]:
+        """What a person should know of a bridge that works, as sentences."""
+        now = self._clock.now()
+        if now >= SET_AFTER:
+            return []
+        shown = from_ms(now).strftime("%Y-%m-%d %H:%M")
+        return [f"the clock of this computer is not set, it says {shown} UTC: check its network time"]
 
     async def start(self) -> None:
         """Put in order what the last process left; before the first claim. StoreError: try again."""
@@ -85,8 +88,8 @@ class Service:
         followed, orders, self._ran = await self._journal.write(lambda tx: _recover(tx, reading, settings))
         if followed.by:
             log.warning("the clock has changed by %d s since the bridge ran last", followed.by // 1000)
-        if not self.clock_is_set:
-            log.warning("the clock is not set: it says %s", rfc3339(reading.now))
+        for warning in self.warnings():
+            log.warning("%s", warning)
         if orders:
             log.warning("%d orders were being sent when the bridge ended", orders)
         await self._journal.read(lambda reader: self._dispatcher.policy.load(reader, reading.now))

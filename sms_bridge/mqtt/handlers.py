@@ -174,17 +174,17 @@ def _on_modem(action: ModemAction, modems: Callable[[], Sequence[str]]) -> Handl
     return handler
 
 
-def _step(action: ModemStep, modems: Callable[[], Sequence[str]]) -> Handler:
+def _rename(action: Callable[[str, str], Awaitable[Any]]) -> Handler:
     async def handler(fields: dict[str, Any]) -> Any:
-        name = _modem(fields, modems)
-        return await action(name, text_field(fields, "step") if "step" in fields else "auto")
+        return await action(text_field(fields, "from", "old", "modem"), text_field(fields, "to", "new", "name"))
 
     return handler
 
 
-def _rename(action: Callable[[str, str], Awaitable[Any]]) -> Handler:
+def _step(action: ModemStep, modems: Callable[[], Sequence[str]]) -> Handler:
     async def handler(fields: dict[str, Any]) -> Any:
-        return await action(text_field(fields, "from", "old", "modem"), text_field(fields, "to", "new", "name"))
+        name = _modem(fields, modems)
+        return await action(name, text_field(fields, "step") if "step" in fields else "auto")
 
     return handler
 

@@ -45,6 +45,7 @@ class StateTopics:
         self._shown: dict[str, tuple[object, ...]] = {}
         self._due: dict[str, asyncio.TimerHandle] = {}
         self._published_at: dict[str, float] = {}
+        self._queues: dict[str, int | None] = {}  # as they are shown
 
     def info(self, payload: Mapping[str, Any]) -> None:
         """`sms/bridge/info`: version and configuration, without secrets."""
@@ -114,7 +115,8 @@ class StateTopics:
         self._shown[name] = _decisive(status)
         self._published_at[name] = asyncio.get_running_loop().time()
         self._set(self._topics.availability(name), OFFLINE if status.state in _ABSENT else ONLINE)
-        payload = modem_payload(status, self._queue_of(name), balance=self._balance_of(status))
+        queue = self._queues[name] = self._queue_of(name)
+        payload = modem_payload(status, queue, balance=self._balance_of(status))
         self._set(self._topics.modem(name), _json(payload))
 
     def _set(self, topic: str, payload: str) -> None:

@@ -24,6 +24,7 @@ from sms_bridge.core.queues import Queues
 from sms_bridge.core.service import Service
 from sms_bridge.core.settings import CoreSettings
 from sms_bridge.modems import Modems
+from sms_bridge.routes.mending import Mending
 from sms_bridge.store.journal import Journal
 from sms_bridge.store.modems import ModemTable
 from sms_bridge.store.pins import PinFile
@@ -108,10 +109,14 @@ async def house(
     clock = SystemClock()
     journal = await Journal.open(settings.data_dir)
 
+    async def nobody(_topic: str, _payload: str) -> bool:
+        return False  # no plug obeys here
+
     def watch() -> Watcher:
         return Watcher(sysfs=usb.sysfs, dev=usb.dev, poll=POLL, settle=SETTLE, uevents=None)
 
-    fleet = Modems(settings, PinFile(settings.data_dir / "pins"), clock, watch=watch)
+    mending = Mending(settings.data_dir, lambda _: None, nobody)
+    fleet = Modems(settings, PinFile(settings.data_dir / "pins"), clock, mending, watch=watch)
     dispatcher = Dispatcher(journal, CORE, clock, fleet.limits_of)
     service = Service(journal, dispatcher, CORE, clock, knows_modem=fleet.__contains__, own_number=fleet.own_number)
     it = House(fleet, sticks, service, dispatcher, journal)

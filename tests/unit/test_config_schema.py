@@ -181,9 +181,9 @@ def test_schema_and_settings_have_the_same_keys() -> None:
     properties = json_schema()["properties"]
     settings = {field.name for field in dataclasses.fields(Settings)} - {"source"}
     assert settings == properties.keys()
-    groups = "inbound sending limits retention logging recovery virtual_modems ussd calls health"
     usb = {field.name for field in dataclasses.fields(UsbSettings)} - {"sysfs", "dev"}
     assert usb == properties["usb"]["properties"].keys()
+    groups = "inbound sending limits retention logging recovery virtual_modems ussd calls health"
     for name in groups.split():
         group = {field.name for field in dataclasses.fields(getattr(Settings(), name))}
         assert group == properties[name]["properties"].keys(), name
