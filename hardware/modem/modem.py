@@ -247,6 +247,11 @@ class Modem:
             self._held = False
             self.wake()
 
+    def unanswered(self, reason: str) -> None:
+        """It is in its plug, and answers to nobody: have that plug seen to, unless it is. Returns at once."""
+        if not self._stopping and self._task is None:
+            self._recovery.unanswered(reason)
+
     async def unlock(self, pin: str, *, puk: str | None = None, force: bool = False) -> Unlocked:
         """Give the SIM a PIN, or a PUK and a new PIN; `force`: even the last attempt (domain A8.2).
 
