@@ -53,7 +53,7 @@ async def test_orders_that_wait_for_a_modem_follow_its_new_name(tmp_path):
         assert job.order.id == "waiting"
         assert desk.statuses("waiting")[-1]["modem"] == "alarm"
         assert (await desk.dispatcher.claim(OTHER)).order.id == "another"
-        desk.clock.ms = int(datetime(2027, 12, 1, tzinfo=UTC).timestamp() * 1000)
+        desk.clock.forward(400 * 86_400)
         await desk.tick()
         assert (await asyncio.wait_for(desk.dispatcher.claim(ALARM), 2)).order.id == "later"
 
@@ -64,7 +64,7 @@ async def test_an_order_that_waits_for_its_second_try_follows_too(tmp_path):
         await desk.send(refused(Action.RETRY_SAME, retry_after=0.05))
         await ModemTable(desk.journal).rename(MODEM_AS_ALARM, "stick")
         desk.dispatcher.renamed("stick", "alarm")
-        desk.clock.ms += 1000
+        desk.clock.forward(1.0)
         job = await asyncio.wait_for(desk.dispatcher.claim(ALARM), 2)
         assert (job.order.id, job.order.attempt) == ("again", 2)
 
