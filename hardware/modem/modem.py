@@ -25,6 +25,7 @@ from hardware.errors import (
     PortWedged,
     WrongModem,
 )
+from hardware.modem import profile as profiles
 from hardware.modem import timeouts
 from hardware.modem.backoff import Backoff, Node
 from hardware.modem.config import MemoryPinLedger, ModemConfig, PinLedger
@@ -100,11 +101,11 @@ class Modem:
 
     async def start(self) -> None:
         """Begin to connect; returns at once. A modem without a port waits for `attach`. Idempotent."""
+        self._tools.outlets.join(self.config.name, self, self._tools.outlet)
         if self._task is None and self.config.port:
             self._stopping = False
             self.status.started_at = self.status.started_at or datetime.now(UTC)
             self._ending = False
-            self._tools.outlets.join(self.config.name, self, self._tools.outlet)
             self._task = asyncio.create_task(self._live(), name=f"modem {self.config.name}")
 
     async def attach(self, config: ModemConfig, usb: UsbDevice, look_again: Callable[[], None]) -> None:
@@ -225,7 +226,7 @@ class Modem:
         `step`, `result` and `sentence` of what was done; the modem's state tells whether it helped. A send under way
         may end first. Raises ModemError with the reason why it was not done.
         """
-        if self._stopping or self.status.started_at is None:
+        if self._stopping:
             raise ModemError("the modem is stopped")
         if step == "resync":
             self._connected().set_up_again("a person asked for it")
@@ -246,12 +247,17 @@ class Modem:
             self._held = False
             self.wake()
 
+    def unanswered(self, reason: str) -> None:
+        """It is in its plug, and answers to nobody: have that plug seen to, unless it is. Returns at once."""
+        if not self._stopping and self._task is None:
+            self._recovery.unanswered(reason)
+
     async def unlock(self, pin: str, *, puk: str | None = None, force: bool = False) -> Unlocked:
         """Give the SIM a PIN, or a PUK and a new PIN; `force`: even the last attempt (domain A8.2).
 
         Raises ModemError, SimBlocked or AtArgumentError with the reason why it is still locked.
         """
-        if self._stopping or self.status.started_at is None:
+        if self._stopping:
             raise ModemError("the modem is stopped")
         if self._life.can_send or self._life.state is ModemState.REGISTERING:
             raise ModemError("the SIM asks for nothing: it is ready")
@@ -431,8 +437,11 @@ class Modem:
 
     async def _restart_by_command(self) -> Said:
         """`AT+CFUN=1,1`, or the vendor's word for it. Raises HardwareError when the modem cannot be spoken to."""
+        if not self.config.port:
+            return Said("failed", "it is not plugged in")
         channel = await AtChannel.open(self.config.port, baudrate=self.config.baudrate)
         try:
+            profiles.find(self.status.manufacturer, self.status.model).guide(channel)
             await channel.resync()
             for command in commands.RESTARTS:
                 try:

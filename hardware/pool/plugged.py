@@ -26,7 +26,7 @@ REAL: Final = frozenset({Kind.MODEM, Kind.HILINK, Kind.CDROM, Kind.RECOVERY, Kin
 
 BAUDRATE: Final = 115200  # USB sticks ignore it
 ADAPTER_BAUDRATES: Final = (BAUDRATE, 9600)  # SIM800 boards hear both; a Wavecom may know the slow one only (domain A1)
-PATIENCE: Final = 3  # looks at a port that is not there, before that is worth a word
+PATIENCE: Final = 3  # looks at a port that is not there, or answers nothing, before that is worth a word or a deed
 
 # What its USB ids say for sure need not be waited for.
 _PATIENCE = {Kind.HILINK: 0.0, Kind.RECOVERY: 0.0, Kind.CDROM: timeouts.SWITCH}
@@ -84,6 +84,9 @@ class Host(Protocol):
     async def release(self, plugged: Plugged) -> None:
         """Take it from its modem; nothing when it has none."""
 
+    def unanswered(self, plugged: Plugged, reason: str) -> None:
+        """It is a modem, and has answered nothing for a while."""
+
     def told(self, plugged: Plugged, event: str | None) -> None:
         """Its state changed; `event` if it is worth one."""
 
@@ -118,6 +121,7 @@ class Plugged:
         self._retry: tuple[float, float] | None = None
         self._backoff = Backoff()
         self._missing = 0
+        self._silences = 0  # rounds in a row in which no port answered
 
     @property
     def state(self) -> ModemState:
@@ -181,7 +185,7 @@ class Plugged:
         except Exception:
             _LOG.exception("the USB device at %s could not be found out", self.device.path)
             return self._refuse(Refused("an internal error keeps it out; the log has it", retry=_FAULT))
-        self._retry, self._missing = None, 0
+        self._retry, self._missing, self._silences = None, 0, 0
         self._say(_Told(ModemState.DETECTED))
         return None
 
@@ -231,6 +235,9 @@ class Plugged:
                 except (NoModem, PortLost) as error:
                     silence = silence or error
         assert silence is not None
+        self._silences += 1
+        if examined.kind is Kind.MODEM and self._silences >= PATIENCE:
+            self._host.unanswered(self, f"it is in plug {self.device.path} and does not answer AT")
         raise _silent(examined, silence)
 
     async def _ask_port(self, port: UsbPort, baudrate: int) -> Answer:

@@ -282,6 +282,12 @@ class Pool:
         if name is not None:
             await self.modems[name].detach(f"what is in plug {plugged.device.path} is looked at again")
 
+    def unanswered(self, plugged: Plugged, reason: str) -> None:
+        # Only a plug whose modem is known: a stick that nobody has seen answer may serve something else.
+        for name, modem in self.modems.items():
+            if modem.usb_path == plugged.device.path and name not in self._holders:
+                modem.unanswered(reason)
+
     def told(self, plugged: Plugged, event: str | None) -> None:
         if event is not None:
             device = plugged.device
