@@ -42,7 +42,7 @@ bench: ## the measurements of docs/development.md; prints a table and writes JSO
 	@$(BIN)/python -m bench $(ARGS)
 
 # No property needs four hours: one that does hangs.
-nightly: ## the property tests with 100 000 examples each (hours)
+nightly: ## the property tests with 100 000 examples each (two hours)
 	@scripts/bootstrap.sh test
 	@HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n $(WORKERS) --timeout 14400 tests/unit tests/exchange $(ARGS)
 

@@ -370,6 +370,7 @@ class SqlTransaction(SqlReader, Upkeep):
         self._db.execute("UPDATE attempts SET sim = ? WHERE sim = ?", (after, before))
         sql = "UPDATE orders SET sim = ?, lane = ? WHERE lane = ? AND stage IN ('ready', 'busy')"
         self._db.execute(sql, (after, lane_of_sim(after), lane_of_sim(before)))
+        self._db.execute("UPDATE OR REPLACE avoided SET modem = ? WHERE modem = ?", (new, old))
         self._recent.clear()
 
     def orders_for(self, modem: str, limit: int) -> list[Order]:

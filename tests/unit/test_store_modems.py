@@ -69,6 +69,14 @@ async def test_an_order_that_waits_for_its_second_try_follows_too(tmp_path):
         assert (job.order.id, job.order.attempt) == ("again", 2)
 
 
+async def test_what_it_leaves_to_others_it_leaves_under_its_new_name_too(tmp_path):
+    async with open_desk(tmp_path, SETTINGS) as desk:
+        await desk.order("elsewhere")
+        await desk.journal.write(lambda tx: tx.avoid(1, "stick", desk.clock.now() + 60_000))
+        await ModemTable(desk.journal).rename(MODEM_AS_ALARM, "stick")
+        assert list(await desk.journal.read(lambda reader: reader.avoided(1))) == ["alarm"]
+
+
 async def test_the_rest_of_a_message_follows_where_the_sim_has_no_name_but_the_modems(tmp_path):
     nameless, renamed = ClaimantView("stick"), ClaimantView("alarm")
     async with open_desk(tmp_path, SETTINGS) as desk:
