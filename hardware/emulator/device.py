@@ -19,7 +19,7 @@ from hardware.emulator.interpreter import Interpreter, Verdict
 from hardware.emulator.network import Item, Network, Reception
 from hardware.emulator.personality import BootStep, Chatter, Personality
 from hardware.emulator.phone import Phone, Stat, Storage, Stored
-from hardware.emulator.serial import PtyLine
+from hardware.emulator.serial import Line, PtyLine
 from hardware.pdu import DeliverRequest, encode_deliver
 
 CNMA_TIMEOUT = 15.0
@@ -44,7 +44,7 @@ class VirtualModem:
         self.personality = personality
         self.faults = Faults()
         self.phone = Phone(index, personality, identity(personality.tac, seed, index), self.faults)
-        self.line = PtyLine(link, self._on_data)
+        self.line: Line = PtyLine(link, self.feed)
         self.trace: deque[tuple[int, str]] = deque(maxlen=TRACE_LENGTH)
         self.ussd_answers: dict[str, tuple[str | None, int]] = {
             "*100#": ("Balance: 1500.00 HUF, valid until 2031-01-31", 0)
@@ -136,6 +136,10 @@ class VirtualModem:
         self._stop_call()
         self._caller = caller
         self._ring(rings, interval)
+
+    def feed(self, data: bytes) -> None:
+        """What the host has written to the line."""
+        self._interpreter.feed(data)
 
     # Host of the interpreter
 
@@ -324,9 +328,6 @@ class VirtualModem:
             self._told_stat = self.phone.stat
             for line in registration_urcs(self.phone):
                 self.urc(line)
-
-    def _on_data(self, data: bytes) -> None:
-        self._interpreter.feed(data)
 
     def _boot(self) -> None:
         self.phone.power_up()
