@@ -52,6 +52,8 @@ def close_port(port: Any) -> None:
         if connection is not None:
             with contextlib.suppress(OSError):
                 connection.close()
+        if (lock := getattr(port, "port_lock", None)) is not None:
+            lock.release()
 
 
 def _drop_output(port: Any) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Sequence
 
 from hardware.errors import PortBusy, PortForbidden, PortLost, PortMissing, TransportError
-from hardware.transport.holders import holders_of
+from hardware.transport.holders import Holder, fix_for, who_holds
+from hardware.transport.lockfile import Locked
 
 BUSY = {errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK}
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 UNREACHABLE = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT, errno.ECONNRESET}
+TWICE = "This program has it open already: is the same port configured twice?"
 NO_TTY = {errno.ENOTTY, errno.EINVAL, errno.EISDIR, errno.ENOTDIR}
 
 
@@ -39,14 +42,40 @@ def lost(port: str, error: BaseException | None) -> PortLost:
     )
 
 
+def locked(url: str, error: Locked) -> PortBusy:
+    """The error for a port that another program has by a lock file."""
+    if error.holder.pid == os.getpid():
+        return PortBusy(f"{url} is in use", hint=TWICE)
+    return PortBusy(
+        f"{url} is in use",
+        hint=f"{error.holder} has locked it: {fix_for(error.holder, port=url)}. "
+        f"If it has nothing to do with this port, remove {error.file}.",
+    )
+
+
+def taken(url: str, rivals: Sequence[Holder]) -> PortBusy:
+    """The error for a port that other programs have open."""
+    return PortBusy(f"{url} is in use", hint=_held_by(url, rivals))
+
+
 def busy_hint(url: str) -> str:
     """Names the program that holds the port, if we may see it."""
-    names = [f"{holder.program} (process {holder.pid})" for holder in holders_of(url) if holder.pid != os.getpid()]
-    if names:
-        return f"{' and '.join(names[:3])} holds it: stop that program or make it ignore this device."
-    if any(holder.pid == os.getpid() for holder in holders_of(url)):
-        return "This program has it open already: is the same port configured twice?"
-    return "Another user's program holds it, often ModemManager: `sudo fuser -v` with the port's name shows which."
+    holding = who_holds(url)
+    if others := [holder for holder in holding.holders if holder.pid != os.getpid()]:
+        return _held_by(url, others)
+    if holding.holders:
+        return TWICE
+    if holding.suspects:
+        suspect = holding.suspects[0]
+        return f"Perhaps {suspect} holds it, which runs as another user: {fix_for(suspect, port=url)}."
+    if holding.unseen:
+        return f"Another program holds it; {holding.unseen}: `sudo fuser -v {url}` shows which."
+    return "Another program held it a moment ago."
+
+
+def _held_by(url: str, holders: Sequence[Holder]) -> str:
+    names = " and ".join(str(holder) for holder in holders[:3])
+    return f"{names} holds it: {fix_for(holders[0], port=url)}."
 
 
 def forbidden_hint(url: str) -> str:

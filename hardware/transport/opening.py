@@ -15,9 +15,11 @@ import serial
 
 from hardware.errors import PortMissing, PortWedged
 from hardware.transport.closing import Closer, close_port
-from hardware.transport.failures import lost, opening_failed
+from hardware.transport.failures import locked, lost, opening_failed, taken
 from hardware.transport.fdlink import FdLink
+from hardware.transport.holders import is_tty, rivals_of
 from hardware.transport.link import ProtocolFactory, SerialLink
+from hardware.transport.lockfile import Locked, PortLock, acquire
 from hardware.transport.threadlink import ThreadLink
 from hardware.transport.threads import call_in_thread
 
@@ -64,6 +66,32 @@ def _open(url: str, baudrate: int) -> Any:
             f"{url}: unknown kind of port",
             hint="Supported are device paths, socket://host:port and rfc2217://host:port.",
         )
+    lock = None if scheme else _lock(url)
+    try:
+        port = _open_locked(url, baudrate, scheme)
+    except BaseException:
+        if lock is not None:
+            lock.release()
+        raise
+    port.port_lock = lock  # released by close_port
+    return port
+
+
+def _lock(url: str) -> PortLock | None:
+    """Keep out those who go by lock files, and stay out where somebody is who goes by nothing (smstools)."""
+    if not is_tty(url):
+        return None
+    try:
+        lock = acquire(url)
+    except Locked as error:
+        raise locked(url, error) from error
+    if rivals := rivals_of(url):
+        lock.release()
+        raise taken(url, rivals)
+    return lock
+
+
+def _open_locked(url: str, baudrate: int, scheme: str) -> Any:
     try:
         port = serial.serial_for_url(
             url,

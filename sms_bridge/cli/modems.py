@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from hardware.transport.holders import Holder, holders_of
+from hardware.transport.holders import Holder, fix_for, holders_of
 from hardware.usb import ports as usb
 from sms_bridge.cli.options import config_option, load_settings, printable
 from sms_bridge.config import ConfigError, ModemSettings
@@ -151,7 +151,7 @@ def _look(row: Row, proc: Path) -> None:
     if holders and not _is_bridge(holders, proc):
         names = " and ".join(f"{holder.program} ({holder.pid})" for holder in holders)
         row.problem = f"held by {names}"
-        row.fix = _fix_for(holders[0], row)
+        row.fix = fix_for(holders[0], vid_pid=row.vid_pid, port=row.port)
     elif not os.access(row.port, os.R_OK | os.W_OK) and Path(row.port).exists():
         row.problem = "this user may not open it"
         row.fix = "sudo usermod -aG dialout $USER, then log in again"
@@ -166,18 +166,6 @@ def _is_bridge(holders: list[Holder], proc: Path) -> bool:
         if not any(word.endswith((b"sms-bridge", b"sms_bridge", b"sms_bridge/__main__.py")) for word in words):
             return False
     return True
-
-
-def _fix_for(holder: Holder, row: Row) -> str:
-    if holder.program == "ModemManager" and row.vid_pid:
-        vid, pid = row.vid_pid.split(":")
-        return (
-            f'tell ModemManager to leave it: a udev rule ATTRS{{idVendor}}=="{vid}", ATTRS{{idProduct}}=="{pid}", '
-            'ENV{ID_MM_DEVICE_IGNORE}="1"; or: sudo systemctl disable --now ModemManager'
-        )
-    if holder.program == "brltty":
-        return "a program for Braille displays takes such adapters: sudo apt remove brltty"
-    return f"stop {holder.program}, or give it another port"
 
 
 def _without_port(sysfs: Path) -> list[Row]:

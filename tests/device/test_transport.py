@@ -210,7 +210,7 @@ async def test_another_program_that_holds_the_port_is_named(pty: Pty) -> None:
     with pytest.raises(PortBusy) as busy:
         await opened(pty.path)
     assert [holder.pid for holder in holders_of(pty.path)] == [other.pid]
-    assert f"process {other.pid}" in busy.value.hint
+    assert f"pid {other.pid}" in busy.value.hint
     assert holders_of(pty.path)[0].program in busy.value.hint
     await other.communicate(b"")
 
