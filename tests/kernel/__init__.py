@@ -1,1 +1,1 @@
-"""The kernel lab: tests in a virtual machine with a Debian kernel, where USB devices come and go (`make test-kernel`)."""
+"""The kernel lab (`make test-kernel`): a virtual machine with a Debian kernel, where USB devices come and go."""

@@ -1,4 +1,4 @@
-"""`python -m tests.kernel [--deadline SECONDS] [pytest's options]`: boot the lab, run the tests in it, say how it went."""
+"""`python -m tests.kernel [pytest's options]`: boot the lab, run its tests in there, end as they did."""
 
 from __future__ import annotations
 

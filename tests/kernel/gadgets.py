@@ -1,4 +1,4 @@
-"""Plugs of the guest: a stick in a socket of `dummy_hcd`, and QEMU's serial adapter on xHCI. Each is an emulator's line.
+"""A stick in a socket of `dummy_hcd`, and QEMU's serial adapter on xHCI: each is the line of an emulated phone.
 
 configfs: Documentation/usb/gadget_configfs.rst. A socket is a bus of its own with one port; a stick in another socket
 has another path. All of it runs on the emulator's event loop.

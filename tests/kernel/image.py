@@ -22,7 +22,17 @@ PARAMETERS = {"dummy_hcd": "num=8 is_super_speed=0"}
 
 PROJECT = ("hardware", "sms_bridge", "tests")
 UNUSED = {
-    *("site-packages", "dist-packages", "test", "idlelib", "tkinter", "turtledemo", "lib2to3", "ensurepip", "pydoc_data"),
+    *(
+        "site-packages",
+        "dist-packages",
+        "test",
+        "idlelib",
+        "tkinter",
+        "turtledemo",
+        "lib2to3",
+        "ensurepip",
+        "pydoc_data",
+    ),
     *("pip", "setuptools", "mypy", "mypyc", "ast_serialize", "grimp", "importlinter", "rich", "transcripts"),
 }
 """Folders of Python's library and of the virtual environment that the guest does without."""

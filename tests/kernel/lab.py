@@ -1,4 +1,4 @@
-"""What the tests of the guest hold in their hands: a bag of sticks, sockets to plug them into, and the phones inside."""
+"""What a test of the lab holds in its hands: a bag of sticks, sockets to plug them into, the phones inside."""
 
 from __future__ import annotations
 
