@@ -68,6 +68,10 @@ class ModemError(HardwareError):
     """The modem answers, but cannot be used as it is."""
 
 
+class WrongModem(ModemError):
+    """Another modem answers on this port than the one that was there: the ports were numbered anew."""
+
+
 class SimError(HardwareError):
     """The SIM is missing, locked, blocked or refused."""
 

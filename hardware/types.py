@@ -177,3 +177,33 @@ class ModemListener(Protocol):
 
     def modem_event(self, modem: str, event: str, data: dict[str, object]) -> None:
         """`modem_joined`, `modem_left`, `modem_interview`, `sim_changed`, `storage_full`, `call`, ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownModem:
+    """What is remembered of a modem for ever: its name follows it, and which SIM it had."""
+
+    key: str  # its IMEI, or what stands in for one: `serial:…`, `plug:…`
+    name: str | None  # None: it has never had one of its own, only one that belongs to a SIM, a plug or a port
+    imei: str | None
+    iccid: str | None  # of the SIM that was in it last
+    previous_iccid: str | None  # and of the one before: two SIMs may change places
+    model: str | None
+    usb_path: str | None  # the plug it was in last
+    first_seen: datetime  # aware, UTC
+    last_seen: datetime
+    pin_key: str | None = None  # `pin_key` of its configured PIN and the SIM that took that PIN
+    pin_iccid: str | None = None
+
+
+class ModemRegister(Protocol):
+    """Where `KnownModem`s are kept; raises whatever the store raises, and then nothing was changed."""
+
+    async def load(self) -> list[KnownModem]:
+        """All of them."""
+
+    async def save(self, modem: KnownModem) -> None:
+        """Insert, or replace the one with the same key. Durable when it returns."""
+
+    async def forget(self, key: str) -> None:
+        """Delete; no error when it is not there."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hardware.errors import HardwareError
-from hardware.modem import Modem, ModemConfig
+from hardware.modem import Modem, ModemConfig, roles
 from hardware.types import ModemStatus, SendResult
 from hardware.usb import ports as usb
 from sms_bridge.config import Settings
@@ -27,6 +27,8 @@ from sms_bridge.core.clock import SystemClock
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.errors import CoreError, StoreError
 from sms_bridge.core.events import event_json
+from sms_bridge.core.model import ClaimantView
+from sms_bridge.core.quota import Limits
 from sms_bridge.core.service import Service
 from sms_bridge.core.settings import DAY, CoreSettings
 from sms_bridge.mqtt.broker import ManagedBroker, probe
@@ -150,7 +152,7 @@ class Bridge:
 
     async def _build(self, stack: AsyncExitStack) -> None:
         core = _core_settings(self._settings)
-        self._dispatcher = Dispatcher(self._journal, core, self._clock)
+        self._dispatcher = Dispatcher(self._journal, core, self._clock, self._limits_of)
         stack.push_async_callback(self._dispatcher.stop)
         self._service = Service(
             self._journal,
@@ -204,12 +206,9 @@ class Bridge:
         settings = self._settings
         if settings.modems:
             return [_modem_config(settings, modem) for modem in settings.modems if modem.enabled]
-        found = usb.modems(await asyncio.get_running_loop().run_in_executor(None, usb.scan))
+        found = await asyncio.get_running_loop().run_in_executor(None, _plugged_in)
         if found:
-            return [
-                ModemConfig(_name(candidate.family, index), candidate.port.device)
-                for index, candidate in enumerate(found, 1)
-            ]
+            return [ModemConfig(_name(family, index), port) for index, (family, port) in enumerate(found, 1)]
         if not settings.virtual_modems.count:
             log.warning("no modem is configured and none was found: orders wait")
             return []
@@ -339,10 +338,15 @@ class Bridge:
                     "iccid": status.iccid,
                     "port": status.port,
                     "capabilities": status.capabilities,
+                    "quota": self._quota(status),
                 }
                 for status in all_of_them
             ]
         )
+
+    def _quota(self, status: ModemStatus) -> dict[str, dict[str, int]]:
+        view = ClaimantView(status.name, status.iccid, status.imei)
+        return self._dispatcher.policy.figures(view, self._clock.now())
 
     def _info(self) -> dict[str, Any]:
         settings = self._settings
@@ -386,6 +390,10 @@ class Bridge:
     def _problem(self, code: str, text: str) -> None:
         self._own(self._record_event(code, {"text": text}), "mqtt-problem")
 
+    def _limits_of(self, modem: ClaimantView) -> Limits:
+        found = next((one.quota for one in self._settings.modems if one.name == modem.name), None)
+        return found if found is not None else self._settings.quota
+
     def _own_number(self, name: str) -> str | None:
         settings = next((modem.number for modem in self._settings.modems if modem.name == name), None)
         modem = self._modems.get(name)
@@ -425,6 +433,16 @@ def _make_private(folder: Path) -> None:
         ) from error
 
 
+def _plugged_in() -> list[tuple[str, str]]:
+    """Family and AT port of each modem that is plugged in and known. Blocking."""
+    seen = [roles.examine(device) for device in usb.devices()]
+    return [
+        (one.family or "modem", one.candidates[0].device)
+        for one in seen
+        if one.kind is roles.Kind.MODEM and one.candidates
+    ]
+
+
 def _name(family: str, index: int) -> str:
     return f"{re.sub(r'[^a-z0-9]+', '-', family.lower()).strip('-')}-{index}"
 
@@ -454,6 +472,8 @@ def _core_settings(settings: Settings) -> CoreSettings:
         retry_base=settings.sending.retry_delay,
         reassembly_timeout=settings.inbound.reassembly_timeout,
         dedupe_window=settings.inbound.dedupe_window,
+        sticky=settings.sending.sticky,
+        sticky_ttl=settings.sending.sticky_ttl,
         retention_days=settings.retention.messages / DAY,
         quarantine_days=settings.retention.raw / DAY,
         outbox_days=settings.retention.unpublished / DAY,

@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from hardware.at import timeouts
@@ -16,7 +16,7 @@ from hardware.at.exchange import REFERENCE, CommandExchange, Exchange, ProbeExch
 from hardware.at.framing import AtFramer, Line
 from hardware.at.resync import ESCAPE, synchronise
 from hardware.at.routing import UrcRouter
-from hardware.at.types import AtCommandError, Command, Response, Urc
+from hardware.at.types import AtCommandError, Command, Response, Urc, WritePacing
 from hardware.errors import AtArgumentError, AtTimeout, HardwareError, PortLost
 from hardware.transport import LoopbackEnd, SerialLink, WireTrace, open_port
 from hardware.types import Authorise, SendOutcome, SendResult
@@ -43,15 +43,6 @@ REMEMBERED_ECHOES: Final = 8
 CLOCK_STEP: Final = 0.001  # seconds; a shorter rest of a wait is none
 CTRL_Z: Final = b"\x1a"
 ESC: Final = b"\x1b"
-
-
-@dataclass(frozen=True, slots=True)
-class WritePacing:
-    """How a PDU is written to a slow modem (domain A3.4): seconds before it, octets at once, seconds between those."""
-
-    delay: float = 0.0
-    chunk: int = 0  # 0: all at once
-    chunk_delay: float = 0.0
 
 
 @dataclass(slots=True)
@@ -83,12 +74,14 @@ class Turn:
 class AtChannel:
     """Use once: one object for one connection. One exchange at a time; the rest wait in the order they came.
 
-    All of it runs on one loop. `pacing` may be set at any time, `trace` shows the last lines of the wire.
+    All of it runs on one loop. `pacing` may be set at any time, and `skip`: beginnings of commands that crash this
+    modem; they are refused as the modem would. `trace` shows the last lines of the wire.
     """
 
     def __init__(self, trace: WireTrace | None = None) -> None:
         self.trace = trace or WireTrace()
         self.pacing = WritePacing()
+        self.skip: tuple[str, ...] = ()
         self.strays = 0  # lines that were nobody's
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[HardwareError] = self._loop.create_future()
@@ -299,7 +292,7 @@ class AtChannel:
         self._check_open()
 
     async def probe(self, text: str, marker: str, timeout: float) -> bool:
-        self._check_open()
+        await self._rest()
         future: asyncio.Future[bool] = self._loop.create_future()
         exchange = ProbeExchange(self, marker, future, self._clear_prompt)
         self._start(exchange, text, shown=None, prompt=True)
@@ -310,6 +303,8 @@ class AtChannel:
         finally:
             if not answered:
                 self._unanswered.append(text)
+                if marker:  # lost, as it came right behind an answer?
+                    self.pacing = replace(self.pacing, gap=max(self.pacing.gap, timeouts.GAP))
             if self._current is exchange:  # cancelled
                 self.finished(suspect=True)
         return answered
@@ -318,9 +313,18 @@ class AtChannel:
 
     async def _ask(self, command: Command) -> Response:
         self._check_open()
+        if self.skip and command.text.upper().startswith(self.skip):
+            raise AtCommandError(command.shown, None, None, "not written: this command is known to crash the modem")
         if self._is_suspect():
             await self._synchronise()
+        await self._rest()
         return await self._run(command)
+
+    async def _rest(self) -> None:
+        """Wait until the modem has had its rest since the last octet it said. Raises PortLost."""
+        if self.pacing.gap and (rest := self._last_read + self.pacing.gap - self._loop.time()) > 0:
+            await asyncio.sleep(rest)
+        self._check_open()
 
     async def _run(self, command: Command) -> Response:
         future: asyncio.Future[Response] = self._loop.create_future()
@@ -379,6 +383,7 @@ class AtChannel:
         try:
             if self._is_suspect():
                 await self._synchronise()
+            await self._rest()
         except AtTimeout:
             return _not_sent("not_answering")
         except PortLost:

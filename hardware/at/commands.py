@@ -16,6 +16,7 @@ __all__ = [
     "ATTEMPTS_LEFT",
     "CNMI_LADDER",
     "ICCID_COMMANDS",
+    "IMEI_COMMANDS",
     "all_messages",
     "attention",
     "caller_id",
@@ -122,6 +123,15 @@ def serial_number() -> Command:
     return Command("AT+CGSN", prefix="+CGSN", timeout=COMMAND)
 
 
+IMEI_COMMANDS: tuple[Command, ...] = (
+    serial_number(),
+    Command("AT+GSN", prefix="+GSN", timeout=COMMAND),
+    Command("AT+CGSN=1", prefix="+CGSN", timeout=COMMAND),
+    Command("ATI", timeout=COMMAND),
+)
+"""Ways to ask for the IMEI, the usual one first (TS 27.007 5.4; `ATI` has it on Huawei and ZTE)."""
+
+
 def information() -> Command:
     """`ATI`: all of the identity in free form, where the single commands are missing."""
     return Command("ATI", timeout=COMMAND)
@@ -151,6 +161,9 @@ ICCID_COMMANDS: tuple[Command, ...] = (
     Command("AT#CCID", prefix="#CCID", timeout=SIM),
     Command("AT!ICCID?", prefix="!ICCID", timeout=SIM),
     Command("AT+CRSM=176,12258,0,0,10", prefix="+CRSM", bare=False, timeout=SIM),  # EF-ICCID, TS 51.011 10.1.1
+    Command("AT+CICCID", prefix="+ICCID", timeout=SIM),
+    Command("AT+ZGETICCID", prefix="+ZGETICCID", timeout=SIM),
+    Command("AT^SCID", prefix="^SCID", timeout=SIM),
 )
 """Ways to ask for the ICCID, the usual one first (domain A2.2)."""
 
@@ -163,6 +176,8 @@ ATTEMPTS_LEFT: tuple[Command, ...] = (
     Command("AT+UPINCNT", prefix="+UPINCNT", bare=False, timeout=SIM),
     Command("AT#PCT", prefix="#PCT", bare=False, timeout=SIM),
     Command("AT+CPINC?", prefix="+CPINC", bare=False, timeout=SIM),
+    Command('AT^SPIC="SC"', prefix="^SPIC", bare=False, timeout=SIM),
+    Command("AT+EPINC?", prefix="+EPINC", bare=False, timeout=SIM),
 )
 """Ways to ask how many PIN attempts are left; none of them uses one up (domain A8.1)."""
 

@@ -498,8 +498,11 @@ def number_of_attempts(line: str) -> int | None:
 
 
 def memory_full(line: str) -> str | None:
-    """The full storage named by `^SMMEMFULL: "SM"` or `+QIND: "smsfull","ME"`; `""` when it is not named."""
-    body = _body(line, "^SMMEMFULL")
+    """The full storage that a URC names, `""` when it names none, None when it says something else (domain A5.1)."""
+    overflow = _body(line, "^SMGO")
+    if overflow is not None:  # 1: full, 2: full and a message waits
+        return "" if _int(fields(overflow)[0]) in (1, 2) else None
+    body = _body(line, "^SMMEMFULL", "#SMOV")
     if body is not None or line.strip() == "^SMMEMFULL":
         names = [name.upper() for name in fields(body or "")]
     else:

@@ -32,4 +32,6 @@ PROBES: Final = (
 PROBES_AFTER_SEND: Final = (5.0,) * 5  # the same while a send may still run: each byte may abort it, so few
 MARKER: Final = 2.0  # a recognisable question, answered from the modem's memory
 
+GAP: Final = 0.02  # of rest for a modem that loses a command right behind its answer (Telit: domain A2.2)
+
 CLOSE: Final = 5.0  # the kernel's close(); beyond it the port counts as wedged

@@ -84,6 +84,16 @@ class Urc:
         return self.text.partition(":")[2].strip()
 
 
+@dataclass(frozen=True, slots=True)
+class WritePacing:
+    """How a PDU is written to a slow modem (domain A3.4): seconds before it, octets at once, seconds between those."""
+
+    delay: float = 0.0
+    chunk: int = 0  # 0: all at once
+    chunk_delay: float = 0.0
+    gap: float = 0.0  # seconds of rest between an answer and the next command (Telit: domain A2.2)
+
+
 class AtCommandError(AtError):
     """The modem refused a command: `space` "CME", "CMS" or None (bare ERROR), `code` if numeric or known by text."""
 

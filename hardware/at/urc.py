@@ -17,6 +17,7 @@ KNOWN: tuple[str, ...] = (
     "^SCKS:", "^SSIM READY", "MISSED_CALL:", "UNDER-VOLTAGE", "OVER-VOLTAGE", "+CSMINS:", "+CMTE:", "*EPEV", "_OSIGQ:",
     "+PACSP", "RDY", "Call Ready", "SMS Ready", "SMS DONE", "PB DONE", "POWERED DOWN", "NORMAL POWER DOWN", "^SYSSTART",
     "^SYSLOADING", "+PBREADY", "+AT: READY", "*ATREADY", "ATREADY", "START", "OPL UPDATING", "PNN UPDATING",
+    "APP RDY", "#SMOV:", "^SMGO:", "+KSUP:",
 )  # fmt: skip
 
 # The modem has started anew, or is about to: what it was doing is over (domain A2.2, A3).

@@ -43,6 +43,8 @@ class Commands:
         """Information lines of one command; raises `CommandError`, `Prompt`, `Wait`."""
         it = self.phone.personality
         self._guard(token)
+        if any(chatter.silence == "AT" + token.key for chatter in it.chatter):
+            self.phone.settings.silenced.add("AT" + token.key)
         if (lines := it.answers.get(token.key)) is not None:
             return [self.fill(line) for line in lines]
         if token.name in it.iccid and token.op in ("", "?"):
@@ -118,7 +120,6 @@ class Commands:
                 raise CommandError
             return [f"{token.name}: {settings.more[token.name]}"]
         settings.more[token.name] = token.args
-        settings.silenced.add("AT" + token.key)
         return []
 
 

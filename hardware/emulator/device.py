@@ -95,14 +95,14 @@ class VirtualModem:
         self.phone.powered = False
         self.stop()
 
-    def plug(self) -> None:
-        """Power up behind a new port; idempotent."""
+    def plug(self, *, booted: bool = False) -> None:
+        """Power up behind a new port; idempotent. `booted`: it answers at once and says nothing of its start."""
         if self.phone.powered:
             return
         self.phone.powered = True
         self.faults.clear("wedge")
         self.line.open()
-        self._boot()
+        self._boot(booted=booted)
 
     def reboot(self) -> None:
         """Restart while the line stays: settings are lost, boot URCs come."""
@@ -267,6 +267,7 @@ class VirtualModem:
         if cnmi[1] and not self.faults.take("no_urc"):
             name = self.personality.cmti_storage or place[0]
             extra = self.personality.mms_push_extra if _is_push(item) else ""
+            self.phone.uncounted_until = time.monotonic() + self.personality.count_lag
             self._message_urc(f'+CMTI: "{name}",{place[1]}{extra}')
             self.mark("cmti")
         return Reception.ACCEPTED
@@ -329,12 +330,13 @@ class VirtualModem:
             for line in registration_urcs(self.phone):
                 self.urc(line)
 
-    def _boot(self) -> None:
+    def _boot(self, *, booted: bool = False) -> None:
         self.phone.power_up()
         self._told_full = False
         self._told_stat = self.phone.stat
         self._interpreter = Interpreter(self.phone, self._commands, self)
-        for step in self.personality.boot:
+        self.phone.sim_ready = self.phone.network_ready = booted or not self.personality.boot
+        for step in () if booted else self.personality.boot:
             self._later(step.after, lambda step=step: self._boot_step(step))  # type: ignore[misc]
         self._start_chatter()
         self._network.retry(self)

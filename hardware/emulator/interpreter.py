@@ -5,7 +5,9 @@ Time and the network belong to the `Host`; the interpreter only says what it wan
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -75,6 +77,7 @@ class Interpreter:
         self._held: list[str] = []  # URCs that wait for the end of a prompt dialogue
         self._alive = True
         self._pumping = False
+        self._finished_at = -math.inf  # CLOCK_MONOTONIC, of the last answer
 
     @property
     def sending(self) -> bool:
@@ -90,6 +93,9 @@ class Interpreter:
             return
         if self._state is State.SENDING:
             self._phone.counters.bytes_while_busy += len(data)
+        gap = self._phone.personality.min_gap
+        if gap and self._state is State.COMMAND and time.monotonic() - self._finished_at < gap:
+            return
         room = MAX_PENDING - len(self._pending)
         self._pending += data[:room] if self._state in (State.BUSY, State.SENDING) else data
         self._pump()
@@ -220,12 +226,14 @@ class Interpreter:
         blocks: list[bytes] = []
         delay = self._phone.personality.command_delay
         error: CommandError | None = None
+        complete = False  # without an OK
         try:
             for token in tokenise(text):
                 delay += self._phone.personality.delays.get(token.name, 0.0)
                 lines = self._run(token, text)
                 if lines:
                     blocks.append(self._block(lines))
+                complete = token.key in self._phone.personality.without_ok
         except CommandError as failure:
             error = failure
         except Prompt as prompt:
@@ -234,7 +242,8 @@ class Interpreter:
         except Wait as wait:
             self._wait(wait, blocks)
             return
-        answer = self._interrupted(blocks) + self._final(error, ok=error is None)
+        final = b"" if complete and error is None else self._final(error, ok=error is None)
+        answer = self._interrupted(blocks) + final
         if self._faults.take_on("half_line", text or "AT"):
             answer = answer[: len(answer) // 2]
         self._after(delay, lambda: self._finish(answer))
@@ -289,6 +298,7 @@ class Interpreter:
     def _finish(self, answer: bytes) -> None:
         """The command is over: its answer, then what had to wait for it."""
         sent, self._state = self._state is State.SENDING, State.COMMAND
+        self._finished_at = time.monotonic()
         said = answer + "".join(self._held).encode("latin-1")
         self._held = []
         if said and not self._faults.active("wedge"):

@@ -49,6 +49,8 @@ class Personality:
     esc_answer: str = "OK"
     prompt: str = "\r\n> "
     command_delay: float = 0.0
+    min_gap: float = 0.0  # seconds: a command that comes sooner after an answer is lost
+    without_ok: tuple[str, ...] = ()  # questions that are answered without the final OK
     prompt_delay: float = 0.0
     delays: dict[str, float] = field(default_factory=dict)
     charsets: tuple[str, ...] = ("GSM", "IRA", "UCS2")
@@ -60,6 +62,7 @@ class Personality:
     cmti_storage: str = ""
     cmgl: bool = True
     empty_slot: str = "321"
+    count_lag: float = 0.0  # seconds after +CMTI during which a storage counts no messages
     cnmi: tuple[tuple[int, ...], ...] = ((0, 1, 2), (0, 1, 2, 3), (0, 2), (0, 1, 2), (0, 1))
     cnmi_refused_ds: tuple[int, ...] = ()
     cnmi_power_up: tuple[int, ...] = (0, 0, 0, 0, 0)

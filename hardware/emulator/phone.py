@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -126,6 +127,7 @@ class Phone:
         self.pin_attempts = PIN_ATTEMPTS
         self.puk_attempts = PUK_ATTEMPTS
         self.puk_locked = False
+        self.uncounted_until = 0.0  # CLOCK_MONOTONIC: the storages count nothing (domain A2.2: E3531)
         self.held_urcs: deque[tuple[str, ...]] = deque(maxlen=100)
         self.last_ussd = ""
         self.on_room: Callable[[], None] = lambda: None  # told when a slot was freed, or service is back
@@ -206,7 +208,8 @@ class Phone:
 
     def usage(self, name: str) -> tuple[int, int]:
         members = self.members(name)
-        return sum(len(s.slots) for s in members), sum(s.size for s in members)
+        used = 0 if time.monotonic() < self.uncounted_until else sum(len(s.slots) for s in members)
+        return used, sum(s.size for s in members)
 
     def slots(self, name: str) -> list[tuple[int, Storage, int]]:
         """All messages under a name as (index as the host sees it, real storage, real index)."""

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol
 
 from hardware.at import timeouts
 
 
+def _nothing() -> Mapping[str, str | None]:
+    return MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class ModemConfig:
-    """`port`: a device path, `socket://host:port` or `rfc2217://host:port`; times in seconds."""
+    """`port`: a device path, `socket://host:port` or `rfc2217://host:port`, "" until attached; times in seconds."""
 
     name: str
-    port: str
+    port: str = ""
     baudrate: int = 115200
-    pin: str | None = None
+    pin: str | None = field(default=None, repr=False)  # of the SIM that belongs into this modem
+    pin_sim: str | None = None  # the ICCID of that SIM, once it is known
+    sim_pins: Mapping[str, str | None] = field(default_factory=_nothing, repr=False)  # of SIMs, by ICCID
+    imei: str | None = None  # what must answer here; None: whatever does
     delete_after_read: bool = True
     sweep_interval: float = 45.0
     init_commands: tuple[str, ...] = ()
@@ -27,6 +36,14 @@ class ModemConfig:
     def is_device(self) -> bool:
         """The port is a file that comes and goes with the plug."""
         return "://" not in self.port
+
+    def pin_for(self, iccid: str | None) -> str | None:
+        """The PIN to try on this SIM (None: cannot be read before its PIN); never one that is another SIM's."""
+        if iccid is not None and iccid in self.sim_pins:
+            return self.sim_pins[iccid]
+        if iccid is not None and self.pin_sim is not None and iccid != self.pin_sim:
+            return None
+        return self.pin
 
 
 class PinLedger(Protocol):

@@ -89,9 +89,11 @@ class Inbox:
         self._hand = asyncio.Event()
         self._step_of: asyncio.Task[None] | None = None  # the reader, while it talks to the modem
 
-    def begin(self, storages: Storages) -> None:
-        """The modem is set up (anew): forget what was known of its slots, sweep them all."""
+    def begin(self, storages: Storages, *, lists: bool = True) -> None:
+        """The modem is set up (anew): forget what was known of its slots, sweep them all. `lists`: by `+CMGL`."""
         self._storages = storages
+        if not lists:
+            self._unlisted.update(storages.all)
         self._selected = storages.home
         self._deletions.clear()
         self._slots.clear()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hardware.at import commands, parsers
 from hardware.at.channel import AtChannel
+from hardware.at.parsers import ImeiText
 from hardware.at.types import AtCommandError, Command
-from hardware.errors import AtTimeout, HardwareError, ModemError
+from hardware.errors import AtTimeout, HardwareError, ModemError, WrongModem
 from hardware.modem import profile as profiles
 from hardware.modem.config import ModemConfig, PinLedger
 from hardware.modem.dialogue import ask, must, patiently
@@ -45,6 +46,7 @@ class Abilities:
     cnmi: tuple[int, ...] | None = None  # None: new messages are found by polling only
     domains: tuple[str, ...] = ()  # of +CREG and +CEREG, those that answer
     has_cesq: bool = True
+    took_pin: bool = False  # the SIM took the modem's configured PIN
 
 
 class Interview:
@@ -55,22 +57,26 @@ class Interview:
         self._config = config
         self._status = status
         self._ledger = ledger
+        self._profile = profiles.GENERIC
 
     async def run(self) -> Abilities:
         """The whole sequence, one command at a time, without a pause (domain A2.2 rows 3 to 14)."""
         await self._speak()
         found = Abilities()
-        found.profile = await self._identify()
+        found.profile = self._profile = await self._identify()
+        self._profile.guide(self._channel)
         for command in found.profile.init_commands:
             await ask(self._channel, command)
-        await unlock(self._channel, self._status, found.profile, self._config.pin, self._ledger)
+        found.took_pin = await unlock(self._channel, self._status, found.profile, self._config, self._ledger)
         await self._identify_sim(found.profile)
+        if found.took_pin and self._status.iccid is not None:
+            self._config = replace(self._config, pin_sim=self._status.iccid)
         await self._set_messages(found)
         await self._set_cells(found)
         for line in self._config.init_commands:
             await self._configured(line)
         self._status.capabilities = {
-            "profile": found.profile.name,
+            "profile": found.profile.label,
             "storages": list(found.storages.all),
             "home_storage": found.storages.home,
             "cnmi": list(found.cnmi) if found.cnmi else None,
@@ -80,7 +86,7 @@ class Interview:
 
     async def announce_messages(self) -> tuple[int, ...] | None:
         """Have new messages stored and announced; the `+CNMI` that the modem took, None: it takes none."""
-        for setting in commands.CNMI_LADDER:
+        for setting in self._profile.cnmi_ladder:
             try:
                 await patiently(self._channel, commands.new_messages(*setting))
             except (AtCommandError, AtTimeout):
@@ -123,18 +129,28 @@ class Interview:
         status.manufacturer = await self._info(commands.manufacturer(), "+CGMI")
         status.model = await self._info(commands.model(), "+CGMM")
         status.firmware = await self._info(commands.revision(), "+CGMR")
-        answer = await ask(channel, commands.serial_number())
-        imei = parsers.imei(answer.lines) if answer is not None else None
-        if imei is None or status.manufacturer is None:
+        imei = await self._imei()
+        if status.manufacturer is None:
             answer = await ask(channel, commands.information())
             lines = answer.lines if answer is not None else []
-            imei = imei or parsers.imei(lines)
             status.manufacturer = status.manufacturer or (lines[0][:80] if lines else None)
             status.model = status.model or (lines[1][:80] if len(lines) > 1 else None)
+        if imei is not None and self._config.imei not in (None, imei.digits):
+            raise WrongModem(
+                f"another modem answers on {self._config.port} than the one that was there",
+                hint="the ports were numbered anew; they are looked at again",
+            )
         if imei is not None and not imei.valid:
             _LOG.warning("%s: its IMEI fails the check digit", status.name, extra={"modem": status.name})
         status.imei = imei.digits if imei is not None else None
         return profiles.find(status.manufacturer, status.model)
+
+    async def _imei(self) -> ImeiText | None:
+        for command in commands.IMEI_COMMANDS:
+            answer = await ask(self._channel, command)
+            if answer is not None and (found := parsers.imei(answer.lines)) is not None:
+                return found
+        return None
 
     async def _info(self, command: Command, prefix: str) -> str | None:
         answer = await ask(self._channel, command)
@@ -173,11 +189,11 @@ class Interview:
         receiving = offered[-1] if offered else readable
         answer_now = await ask(channel, commands.storage_use())
         use = next((u for line in answer_now.lines if (u := parsers.cpms(line))), ()) if answer_now is not None else ()
-        candidates = [use[-1].storage if use else None, "SM", "ME", "MT"]
+        candidates = [use[-1].storage if use else None, *self._profile.storages, "SM", "ME", "MT"]
         homes = [s for s in candidates if s is not None and s in receiving and s in readable and s != "MT"] or ["SM"]
         swept = tuple(s for s in ("SM", "ME", "SR") if s in readable) or readable[:1]
         for home in dict.fromkeys(homes):
-            for arguments in (3, 2, 1):
+            for arguments in self._profile.cpms_arguments:
                 storages = Storages(home, swept if home in swept else (home, *swept), arguments)
                 try:
                     await patiently(channel, storages.select(home))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from hardware.errors import (
@@ -16,6 +18,7 @@ from hardware.errors import (
     PortLost,
     PortMissing,
     PortWedged,
+    WrongModem,
 )
 from hardware.modem import timeouts
 from hardware.modem.backoff import Backoff, Node
@@ -35,7 +38,7 @@ from hardware.types import (
     SendOutcome,
     SendResult,
 )
-from hardware.usb.ports import UsbPort, scan
+from hardware.usb.ports import UsbDevice, UsbPort, scan
 
 __all__ = ["Modem"]
 
@@ -55,12 +58,12 @@ class Modem:
         late: LateResult | None = None,
     ) -> None:
         self.config = config
-        self.status = ModemStatus(config.name, port=config.port, health_reason="not started")
+        self.status = ModemStatus(config.name, port=config.port or None, health_reason="not started")
         self._sink = sink
         self._life = Life(self.status, listener)
         self._pins = pins if pins is not None else MemoryPinLedger()
         self._late = late
-        self._node = Node(config.port if config.is_device else None)
+        self._node = _node(config)
         self._backlog: list[ReceivedPdu] = []  # messages that stand in no storage and not yet in the sink
         self._session: Session | None = None
         self._task: asyncio.Task[None] | None = None
@@ -71,13 +74,44 @@ class Modem:
         self._idle.set()
         self._wake = asyncio.Event()
         self._backoff = Backoff()
+        self._look_again: Callable[[], None] | None = None  # of who attached it; None: the port is a fixed one
+        self._astray = False  # the port is not what it was when it was attached
+        self._came_from: str | None = None  # the plug it was in before
+        self._ending = False
+        self._plugging = asyncio.Lock()
+        self._closing: asyncio.Task[bool] | None = None
 
     async def start(self) -> None:
-        """Begin to connect; returns at once. Idempotent."""
-        if self._task is None:
+        """Begin to connect; returns at once. A modem without a port waits for `attach`. Idempotent."""
+        if self._task is None and self.config.port:
             self._stopping = False
-            self.status.started_at = datetime.now(UTC)
+            self.status.started_at = self.status.started_at or datetime.now(UTC)
+            self._ending = False
             self._task = asyncio.create_task(self._live(), name=f"modem {self.config.name}")
+
+    async def attach(self, config: ModemConfig, usb: UsbDevice, look_again: Callable[[], None]) -> None:
+        """It is in this plug, behind `config.port`: connect, and stay with that port alone.
+
+        `look_again` is called when the port is not what it was: then it is for the caller to find the modem anew. Waits
+        until what was attached before has given its port back, or has had its time to.
+        """
+        async with self._plugging:
+            await self._end()
+            status = self.status
+            self._came_from = status.usb_path if status.usb_path != usb.path else None
+            self.config, self._node, self._look_again, self._astray = config, _node(config), look_again, False
+            status.port, status.usb_path, status.vid_pid = config.port, usb.path, usb.vid_pid
+            self._backoff.reset()
+            if not self._stopping:
+                await self.start()
+
+    async def detach(self, reason: str) -> None:
+        """Its plug was pulled: `offline` at once, a send in flight ends, the port is given back. Idempotent."""
+        self._lose(reason)
+        async with self._plugging:
+            self._lose(reason)  # what `attach` began meanwhile
+            await self._end()
+            self.config = replace(self.config, port="")
 
     async def stop(self, grace: float) -> None:
         """No new send; one in flight has `grace` seconds for its result; then the port is given back. Idempotent."""
@@ -87,11 +121,9 @@ class Modem:
                 await self._idle.wait()
         except TimeoutError:
             _LOG.warning("%s: a send has no result after %.0f s; its outcome stays unknown", self.config.name, grace)
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            await self._idle.wait()  # a send cut off by the closed port has its result by now
+        async with self._plugging:
+            await self._end()
+        await self._idle.wait()  # a send cut off by the closed port has its result by now
         if self.status.state is not ModemState.OFFLINE:
             self._leave("stopped", wanted=True)
         self._life.close()
@@ -158,11 +190,46 @@ class Modem:
             self._wake.clear()
             before = self._node.signature()
             delay = await self._connect_once()
-            if await self._node.wait(self._wake, delay, before):
+            if self._ending:
+                raise asyncio.CancelledError  # a task group that failed in the same moment has swallowed it
+            anew = not self._astray and await self._node.wait(self._wake, delay, before)
+            if self._look_again is not None and (self._astray or anew or not self._node.exists):
+                await self._stray(self._look_again)
+            if anew:
                 self._backoff.reset()
                 await asyncio.sleep(timeouts.PATH_SETTLE)
             elif not self._node.exists and self.status.state is not ModemState.OFFLINE:
                 self._leave(f"{self.config.port} is gone; plug the modem in")
+
+    async def _stray(self, look_again: Callable[[], None]) -> None:
+        """What is behind the port now may be another modem: not ours to open. Until it is detached."""
+        if self.status.state is not ModemState.OFFLINE:
+            self._leave(f"{self.config.port} is gone; plug the modem in")
+        look_again()
+        await asyncio.get_running_loop().create_future()
+
+    def _lose(self, reason: str) -> None:
+        """The modem is not there, as from now; what runs on the connection ends."""
+        if self._session is not None:
+            self._session.lose(reason)
+        self.status.port = None
+        if self.status.state is not ModemState.OFFLINE:
+            self._leave(reason)
+        else:
+            self._life.changed_now()
+
+    async def _end(self) -> None:
+        """No connection any more, and the port is closed or given up. Under `_plugging`; may be cancelled."""
+        if self._task is not None:
+            self._ending = True
+            self._task.cancel()
+            await asyncio.wait({self._task})
+            self._task = None
+        if self._closing is not None:
+            await asyncio.wait({self._closing})
+            if not self._closing.result():
+                _LOG.warning("%s: the kernel does not give %s back", self.config.name, self.config.port)
+            self._closing = None
 
     async def _connect_once(self) -> float:
         """One connection from open to loss; the seconds to wait before the next, at most."""
@@ -186,7 +253,9 @@ class Modem:
                 delay = self._ended(ModemError("an internal error ended the connection; the log has it"))
         finally:
             self._session = None
-            closed = await session.close()
+            # A task of its own: who cancels this one must not cut off what the last session has still to store.
+            self._closing = asyncio.create_task(session.close(), name=f"close {self.config.name}")
+            closed = await asyncio.shield(self._closing)
         if not closed:
             sentence = "the kernel does not give the port back; unplug the modem, or restart the computer"
             self._life.move(ModemState.BLOCKED, sentence)
@@ -196,13 +265,15 @@ class Modem:
     async def _open(self, session: Session) -> None:
         self._life.move(ModemState.DETECTED, f"{self.config.port} is open")
         self._session = session
-        if not self._joined:
-            self._joined = True
-            self._life.event("modem_joined", port=self.config.port)
-        if self.config.is_device:
+        if self.config.is_device and self._look_again is None:
             port = await asyncio.get_running_loop().run_in_executor(None, _usb_port, self.config.port)
             self.status.usb_path = port.usb_path if port is not None else None
             self.status.vid_pid = port.vid_pid if port is not None else None
+        if not self._joined:
+            self._joined = True
+            moved = {} if self._came_from is None else {"previous_usb_path": self._came_from}
+            self._came_from = None
+            self._life.event("modem_joined", port=self.config.port, usb_path=self.status.usb_path, **moved)
 
     def _ended(self, error: HardwareError) -> float:
         """Say why there is no connection; the seconds to wait, at most."""
@@ -210,6 +281,10 @@ class Modem:
         if self.status.state is ModemState.INTERVIEWING:
             self._life.event("modem_interview", status="failed", reason=sentence)
         match error:
+            case WrongModem() if self._look_again is not None:
+                self._astray = True
+                self._leave(sentence)
+                return timeouts.RECONNECT_CAP
             case PortMissing():
                 self._leave(sentence)
                 return self._backoff.delay() if self._node.exists else timeouts.RECONNECT_CAP
@@ -233,6 +308,10 @@ class Modem:
         if self._joined:
             self._joined = False
             self._life.event("modem_left", reason=sentence)
+
+
+def _node(config: ModemConfig) -> Node:
+    return Node(config.port if config.port and config.is_device else None)
 
 
 def _usb_port(device: str) -> UsbPort | None:

@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import NoReturn
 
 from hardware.at import commands, parsers, urc
-from hardware.at.channel import AtChannel, WritePacing
+from hardware.at.channel import AtChannel
 from hardware.at.types import Response, Urc
-from hardware.errors import HardwareError, ModemError
+from hardware.errors import HardwareError, ModemError, PortLost
+from hardware.modem import profile as profiles
 from hardware.modem import timeouts
 from hardware.modem.cells import Cells
 from hardware.modem.config import ModemConfig, PinLedger
@@ -101,7 +102,7 @@ class Session:
         for prefix in ("+CREG:", "+CEREG:", "+C5GREG:"):
             channel.on_urc(prefix, self._cells.told)
         for prefix in ("^SMMEMFULL", "+QIND:"):
-            channel.on_urc(prefix, self._memory_full)
+            self._watch(prefix, self._memory_full)
         for prefix in ("+CPIN: NOT READY", "+CPIN: NOT INSERTED"):
             self._watch(prefix, self._sim_changed)
         for prefix in urc.BOOT:
@@ -132,22 +133,24 @@ class Session:
 
     async def send(self, pdu: str, length: int, authorise: Authorise, token: object) -> SendResult:
         """Hand one part over; never raises for modem reasons. The caller has made sure that the modem is in service."""
-        channel = self.channel
+        channel, profile = self.channel, self._abilities.profile
         result = await channel.send_pdu(
             length,
             pdu,
             authorise,
             token=token,
-            prompt_timeout=self._config.prompt_timeout,
-            result_timeout=max(self._config.result_timeout, self._abilities.profile.result_timeout),
+            prompt_timeout=max(self._config.prompt_timeout, profile.prompt_timeout),
+            result_timeout=max(self._config.result_timeout, profile.result_timeout),
         )
         self._sent_at = asyncio.get_running_loop().time()
         if result.error is None:
             self._succeeded()
             return result
-        self._judge(result.error)
-        if result.error.code in ("cms_304", "cms_305"):
-            return await self._leave_text_mode(result, result.error)
+        error = replace(result.error, text=profile.result_codes.get(result.error.code, result.error.text))
+        result = replace(result, error=error)
+        self._judge(error)
+        if error.code in ("cms_304", "cms_305"):
+            return await self._leave_text_mode(result, error)
         return result
 
     @property
@@ -182,6 +185,11 @@ class Session:
             self._life.move(ModemState.RECOVERING, str(error))
         self._attention.set()
 
+    def lose(self, reason: str) -> None:
+        """The modem was pulled: end the connection now, whatever runs on it; `close` follows."""
+        if self._channel is not None:
+            self._channel.connection_lost(PortLost(reason))
+
     async def close(self) -> bool:
         """Give the port back; False: the kernel keeps it. A commit that runs may end first."""
         if self._channel is None:
@@ -196,6 +204,7 @@ class Session:
         self._set_up_at = asyncio.get_running_loop().time()
         self._curious = True
         old_sim = life.status.iccid
+        profiles.guess(life.status.vid_pid).guide(channel)
         async with self._inbox.lock:
             await channel.resync()
             self._abilities = await self._interview.run()
@@ -208,12 +217,14 @@ class Session:
             self._watch(prefix, self._sim_changed)
         for prefix in profile.ready_urcs:
             self._watch(prefix, self._became_usable)
-        if profile.pdu_delay:
-            channel.pacing = WritePacing(profile.pdu_delay)
+        for prefix in profile.full_urcs:
+            self._watch(prefix, self._memory_full)
         if old_sim is not None and life.status.iccid not in (None, old_sim):
             life.event("sim_changed", iccid=life.status.iccid, previous=old_sim)
+        if self._abilities.took_pin:
+            life.event("sim_unlocked", iccid=life.status.iccid)
         self._cells.begin(self._abilities.domains)
-        self._inbox.begin(self._abilities.storages)
+        self._inbox.begin(self._abilities.storages, lists=profile.cmgl)
         life.warn("cnmi", None if self._abilities.cnmi else POLLING_ONLY)
         life.ok()
         life.move(ModemState.REGISTERING, "set up; waiting for the network")

@@ -10,7 +10,7 @@ from hardware.at.channel import AtChannel
 from hardware.at.types import AtCommandError
 from hardware.errors import AtTimeout, ModemError, SimError
 from hardware.modem import timeouts
-from hardware.modem.config import PinLedger, pin_key
+from hardware.modem.config import ModemConfig, PinLedger, pin_key
 from hardware.modem.dialogue import ask, patiently, refused_as
 from hardware.modem.profile import Profile
 from hardware.types import ModemStatus, SimStatus
@@ -43,16 +43,28 @@ class SimBlocked(SimError):
     retryable = False
 
 
-async def unlock(channel: AtChannel, status: ModemStatus, profile: Profile, pin: str | None, ledger: PinLedger) -> None:
-    """Return when the SIM is ready; at most one attempt ever for a PIN on a SIM. Raises SimBlocked, ModemError."""
+async def unlock(
+    channel: AtChannel, status: ModemStatus, profile: Profile, config: ModemConfig, ledger: PinLedger
+) -> bool:
+    """Return when the SIM is ready; at most one attempt ever for a PIN on a SIM. Raises SimBlocked, ModemError.
+
+    True: the modem's own PIN was entered and taken, so this is the SIM that it belongs to.
+    """
     code = await _code(channel)
     status.sim = SimStatus(_WORDS.get(code, "failure"))
     if code == _READY:
-        return
+        return False
     if code != "SIM PIN":
         sentence, hint = _SENTENCES.get(code, (f"the SIM asks for {code}", "unlock it in a telephone"))
         raise SimBlocked(sentence, hint=hint)
     attempts = status.sim.pin_attempts_left = await _attempts_left(channel, profile)
+    iccid = await read_iccid(channel, profile)
+    pin = config.pin_for(iccid)
+    if pin is None and config.pin is not None:
+        raise SimBlocked(
+            "the SIM asks for a PIN, and the one that is configured for this modem is another SIM's",
+            hint="put the old SIM back, or add an entry with this SIM's `iccid` and `pin` under `modems:`",
+        )
     if pin is None:
         raise SimBlocked("the SIM asks for a PIN and none is configured", hint="set `pin` for this modem, in quotes")
     if attempts is not None and attempts < LEAST_ATTEMPTS:
@@ -60,11 +72,12 @@ async def unlock(channel: AtChannel, status: ModemStatus, profile: Profile, pin:
             f"the SIM has {attempts} PIN attempt(s) left, which is kept for a person", hint="unlock it in a telephone"
         )
     # The ICCID may be readable today and not tomorrow: both names of this SIM count.
-    identities = (await read_iccid(channel, profile), status.imei or status.name)
+    identities = (iccid, status.imei or status.name)
     keys = [pin_key(identity, pin) for identity in identities if identity is not None]
     if await _was_tried(keys, ledger):
         raise SimBlocked("the configured PIN was tried before and not accepted", hint="check `pin`, then change it")
     await _enter(channel, status, pin, keys, ledger)
+    return iccid not in config.sim_pins
 
 
 async def read_iccid(channel: AtChannel, profile: Profile) -> str | None:

@@ -1,4 +1,4 @@
-"""USB devices and their serial ports as the kernel shows them in sysfs, and which is a modem's AT port (domain A1).
+"""USB devices and their serial ports as the kernel shows them in sysfs; `hardware.modem.roles` knows the modems.
 
 Reads only; nothing is ever written to a port to find out what it is. A device that comes or goes while it is looked at
 is left out or lacks a port, and is whole at the next look. Blocking, for a millisecond or two.
@@ -6,14 +6,10 @@ is left out or lacks a port, and is whole at the next look. Blocking, for a mill
 
 from __future__ import annotations
 
-import csv
 import errno
 import os
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -81,14 +77,6 @@ class UsbDevice:
         return f"{self.vid:04x}:{self.pid:04x}"
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A plugged-in modem that can be used: the port that answers AT commands, and its name in the table."""
-
-    family: str
-    port: UsbPort
-
-
 def devices(sysfs: Path = SYSFS, dev: Path = DEV) -> list[UsbDevice]:
     """What is plugged in, all but hubs, in the order of the plugs."""
     home = sysfs / "bus" / "usb" / "devices"
@@ -103,14 +91,6 @@ def devices(sysfs: Path = SYSFS, dev: Path = DEV) -> list[UsbDevice]:
 def scan(sysfs: Path = SYSFS, dev: Path = DEV) -> list[UsbPort]:
     """All ttys that hang on USB, in the order of plug and interface."""
     return [port for device in devices(sysfs, dev) for port in device.ports]
-
-
-def modems(ports: Iterable[UsbPort]) -> list[Candidate]:
-    """One candidate for each USB device that the table knows as a modem; serial adapters are nobody's business."""
-    devices: dict[str, list[UsbPort]] = {}
-    for port in ports:
-        devices.setdefault(port.usb_path, []).append(port)
-    return [found for group in devices.values() if (found := _at_port(group)) is not None]
 
 
 def is_plug(name: str) -> bool:
@@ -251,34 +231,3 @@ def _octets(file: Path) -> bytes:
         return os.read(descriptor, 4096)
     finally:
         os.close(descriptor)
-
-
-def _at_port(group: list[UsbPort]) -> Candidate | None:
-    first = group[0]
-    entry = _table().get((first.vid, first.pid)) or _table().get((first.vid, None))
-    if entry is None:
-        return None
-    family, rule = entry
-    if rule == "triplet":
-        return _by_triplet(family, group)
-    wanted = int(rule, 16)
-    return next((Candidate(family, port) for port in group if port.interface == wanted), None)
-
-
-def _by_triplet(family: str, group: list[UsbPort]) -> Candidate | None:
-    """Huawei: the PCUI interface by its class triplet; on sticks that say ff/ff/ff it is the last (domain A1.2)."""
-    for port in group:
-        if port.triplet in ((0xFF, 0x01, 0x02), (0xFF, 0x02, 0x02)):
-            return Candidate(family, port)
-    if all(port.triplet == (0xFF, 0xFF, 0xFF) for port in group):
-        return Candidate(family, group[-1])
-    return None
-
-
-@cache
-def _table() -> dict[tuple[int, int | None], tuple[str, str]]:
-    text = resources.files("hardware.usb").joinpath("at_ports.csv").read_text(encoding="utf-8")
-    return {
-        (int(row["vid"], 16), None if row["pid"] == "*" else int(row["pid"], 16)): (row["family"], row["at"])
-        for row in csv.DictReader(text.splitlines())
-    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import selectors
 import signal
 import stat
 import sys
@@ -66,11 +67,17 @@ def command(
     except (PersonalityError, ValueError) as error:
         raise click.UsageError(str(error)) from None
     try:
-        asyncio.run(_serve(emulator, as_json=as_json, parent_watch=parent_watch))
+        with asyncio.Runner(loop_factory=_exact_loop) as runner:
+            runner.run(_serve(emulator, as_json=as_json, parent_watch=parent_watch))
     except BlockingIOError:
         raise click.ClickException(f"another emulator runs in {directory}: choose another --dir") from None
     except OSError as error:
         raise click.ClickException(f"cannot start in {directory}: {error.strerror or error}") from None
+
+
+def _exact_loop() -> asyncio.AbstractEventLoop:
+    """epoll counts in whole milliseconds: modems a little apart would be done together, as no two real ones are."""
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
 
 
 async def _serve(emulator: Emulator, *, as_json: bool, parent_watch: bool) -> None:

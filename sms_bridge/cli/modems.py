@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from hardware.modem.roles import Examined, Kind, examine
 from hardware.transport.holders import Holder, fix_for, holders_of
 from hardware.usb import ports as usb
 from sms_bridge.cli.options import config_option, load_settings, printable
@@ -19,31 +20,6 @@ from sms_bridge.config import ConfigError, ModemSettings
 
 PROBE_TRIES = 3  # domain A1.3: AT until OK, a second each
 PROBE_DEADLINE = 1.0
-# USB to UART chips with one port and nothing behind it but what somebody wired (domain A1).
-ADAPTERS = {0x1A86: "CH340", 0x10C4: "CP210x", 0x0403: "FTDI", 0x067B: "PL2303"}
-NEVER_OPEN = {(0x05C6, 0x9008), (0x05C6, 0x900E)}  # Qualcomm's recovery mode: writing bricks the modem (domain A1)
-
-_SWITCH = "install usb-modeswitch (sudo apt install usb-modeswitch), then plug it in again"
-_HILINK = "it has a web interface and no serial port; use a stick with serial firmware, or change its firmware"
-# USB devices without a port that are modems all the same (domain A1, A1.6).
-TROUBLE: dict[tuple[int, int], tuple[str, str]] = {
-    **{
-        (0x12D1, pid): ("HiLink firmware: no AT commands, no SMS through it", _HILINK)
-        for pid in (0x14DB, 0x14DC, 0x155E)
-    },
-    **{
-        (0x12D1, pid): ("shows itself as a CD-ROM, not yet as a modem", _SWITCH)
-        for pid in (
-            *(0x14FE, 0x1446, 0x1505, 0x14B5, 0x14BA, 0x1557, 0x157C, 0x157D, 0x15CA, 0x15CD),
-            *(0x15CE, 0x15CF, 0x15D2, 0x15E7, 0x1C0B, 0x1C24, 0x1F01),
-        )
-    },
-    **{
-        (0x19D2, pid): ("shows itself as a CD-ROM, not yet as a modem", _SWITCH)
-        for pid in (0x2000, 0x0154, 0x0149, 0x1224)
-    },
-    **dict.fromkeys(NEVER_OPEN, ("is in Qualcomm's recovery mode", "do not open its port; it needs its maker's tool")),
-}
 
 
 @dataclass(slots=True)
@@ -99,36 +75,39 @@ def survey(
     proc: Path = Path("/proc"),
 ) -> list[Row]:
     """All USB ttys, USB devices that should have one, and configured ports. Opens nothing."""
-    found = usb.scan(sysfs, dev)
-    at_ports = {candidate.port.device: candidate.family for candidate in usb.modems(found)}
-    families = {candidate.port.usb_path: candidate.family for candidate in usb.modems(found)}
     names = {_real(modem.port): modem for modem in configured}
     rows = []
-    for port in found:
-        row = Row(port.device, port.vid_pid, port.usb_path, port.interface)
-        row.product, row.manufacturer, row.serial = port.product, port.manufacturer, port.serial
-        row.family = families.get(port.usb_path)
-        row.role = _role(port, at_ports, row.family)
-        if modem := names.pop(_real(port.device), None):
-            row.configured, row.baudrate = modem.name, modem.baudrate
-        if (port.vid, port.pid) in NEVER_OPEN:
-            row.problem, row.fix = TROUBLE[port.vid, port.pid]
-        else:
-            _look(row, proc)
-        rows.append(row)
-    rows += [_configured(modem, proc) for modem in configured if _real(modem.port) in names]
-    seen = {port.usb_path for port in found}
-    return rows + [row for row in _without_port(sysfs) if row.usb_path not in seen]
+    for device in usb.devices(sysfs, dev):
+        examined = examine(device)
+        rows += [_port_row(port, examined, names, proc) for port in device.ports]
+        if not device.ports and examined.problem is not None:
+            rows.append(_fill(Row(None, device.vid_pid, device.path, role="none"), device, examined))
+    return rows + [_configured(modem, proc) for modem in configured if _real(modem.port) in names]
 
 
-def _role(port: usb.UsbPort, at_ports: dict[str, str], family: str | None) -> str:
-    if (port.vid, port.pid) in NEVER_OPEN:
-        return "other"
-    if port.device in at_ports:
-        return "at"
-    if family is not None:
-        return "other"
-    return "adapter" if port.vid in ADAPTERS else "unknown"
+def _port_row(port: usb.UsbPort, examined: Examined, names: dict[str, ModemSettings], proc: Path) -> Row:
+    row = Row(port.device, port.vid_pid, port.usb_path, port.interface, role=_role(port, examined))
+    _fill(row, port, examined)
+    if modem := names.pop(_real(port.device), None):
+        row.configured, row.baudrate = modem.name, modem.baudrate
+    if examined.kind is not Kind.RECOVERY:
+        _look(row, proc)
+    return row
+
+
+def _fill(row: Row, thing: usb.UsbPort | usb.UsbDevice, examined: Examined) -> Row:
+    row.product, row.manufacturer, row.serial = thing.product, thing.manufacturer, thing.serial
+    row.family = examined.model if examined.family is not None else None
+    row.problem, row.fix = examined.problem, examined.hint
+    return row
+
+
+def _role(port: usb.UsbPort, examined: Examined) -> str:
+    if examined.kind is Kind.ADAPTER:
+        return "adapter"
+    if examined.kind in (Kind.UNKNOWN, Kind.OTHER):
+        return "unknown"
+    return "at" if examined.candidates[:1] == (port,) else "other"
 
 
 def _configured(modem: ModemSettings, proc: Path) -> Row:
@@ -166,30 +145,6 @@ def _is_bridge(holders: list[Holder], proc: Path) -> bool:
         if not any(word.endswith((b"sms-bridge", b"sms_bridge", b"sms_bridge/__main__.py")) for word in words):
             return False
     return True
-
-
-def _without_port(sysfs: Path) -> list[Row]:
-    """USB devices that are known not to offer a port for SMS."""
-    rows = []
-    with contextlib.suppress(OSError):
-        for device in sorted((sysfs / "bus" / "usb" / "devices").iterdir()):
-            try:
-                ids = tuple(int((device / name).read_text().strip(), 16) for name in ("idVendor", "idProduct"))
-            except (OSError, ValueError):
-                continue  # an interface, or it was unplugged this moment
-            if (ids[0], ids[1]) in TROUBLE:
-                problem, fix = TROUBLE[ids[0], ids[1]]
-                row = Row(None, f"{ids[0]:04x}:{ids[1]:04x}", device.name, role="none", problem=problem, fix=fix)
-                row.product, row.manufacturer = _text(device / "product"), _text(device / "manufacturer")
-                rows.append(row)
-    return rows
-
-
-def _text(file: Path) -> str | None:
-    try:
-        return file.read_text(errors="replace").strip() or None
-    except OSError:
-        return None
 
 
 def _real(port: str) -> str:

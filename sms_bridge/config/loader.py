@@ -23,6 +23,8 @@ from sms_bridge.config.settings import (
     VirtualModemSettings,
     default_data_dir,
 )
+from sms_bridge.core.choice import Sticky
+from sms_bridge.core.quota import Limits
 
 if TYPE_CHECKING:
     from sms_bridge.config.document import Document, KeyPath
@@ -99,12 +101,13 @@ class _Loader:
             data_dir = self._resolve(data["data_dir"]) if "data_dir" in data else default_data_dir(self._environ)
         return Settings(
             mqtt=self._mqtt(data.get("mqtt", {}), document),
-            modems=tuple(self._modem(index, modem) for index, modem in enumerate(data.get("modems", []))),
+            modems=tuple(self._modem(index, modem, data) for index, modem in enumerate(data.get("modems", []))),
             virtual_modems=VirtualModemSettings(**data.get("virtual_modems", {})),
             default_region=data.get("default_region"),
             data_dir=data_dir,
             inbound=InboundSettings(**data.get("inbound", {})),
-            sending=SendingSettings(**data.get("sending", {})),
+            sending=_sending(data.get("sending", {})),
+            quota=Limits(**data.get("quota", {})),
             limits=LimitSettings(**data.get("limits", {})),
             retention=RetentionSettings(**data.get("retention", {})),
             logging=LoggingSettings(**data.get("logging", {})),
@@ -113,9 +116,11 @@ class _Loader:
             source=self._path,
         )
 
-    def _modem(self, index: int, data: dict[str, Any]) -> ModemSettings:
+    def _modem(self, index: int, data: dict[str, Any], whole: dict[str, Any]) -> ModemSettings:
         given = {"name": f"modem-{index + 1}", **data}
-        return ModemSettings(**{**given, "init_commands": tuple(given.get("init_commands", ()))})
+        given["init_commands"] = tuple(given.get("init_commands", ()))
+        given["quota"] = Limits(**{**whole.get("quota", {}), **data.get("quota", {})})
+        return ModemSettings(**given)
 
     def _mqtt(self, data: dict[str, Any], document: Document) -> MqttSettings:
         given = {key: value for key, value in data.items() if key not in ("password_file", "tls")}
@@ -166,3 +171,10 @@ class _Loader:
         from sms_bridge.config.report import problem_at
 
         self._problems.append(problem_at(document, self._file, path, message, hint))
+
+
+def _sending(data: dict[str, Any]) -> SendingSettings:
+    given = dict(data)
+    if "sticky" in given:
+        given["sticky"] = Sticky(given["sticky"])
+    return SendingSettings(**given)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from enum import Enum
 from typing import Any
 
 import voluptuous as vol
@@ -151,6 +152,18 @@ MQTT = Section(
     "host: 192.168.1.10",
 )
 
+QUOTA = Section(
+    {
+        _opt("per_minute", "parts in any 60 seconds"): Whole(1, 1_000),
+        _opt("per_hour", "parts in any hour"): Whole(1, 100_000),
+        _opt("per_day", "parts from midnight to midnight, local time"): Whole(1, 1_000_000),
+        _opt("per_month", "parts a month of the bill"): Whole(1, 10_000_000),
+        _opt("recipients_per_month", "different recipients a month of the bill"): Whole(1, 1_000_000),
+        _opt("cycle_day", "day of the month on which the month of the bill begins"): Whole(1, 31),
+    },
+    "per_day: 500",
+)
+
 MODEM = Section(
     {
         vol.Required("port", description="/dev/…, socket://host:port or rfc2217://host:port"): PORT,
@@ -159,6 +172,7 @@ MODEM = Section(
         _opt("pin", "the SIM's PIN, in quotes; tried once"): PIN,
         _opt("number", "the SIM's own number, in quotes"): PHONE,
         _opt("enabled", "false: leave this modem alone"): Flag(),
+        _opt("quota", "limits of the SIM in this modem, where they differ from the common ones"): QUOTA,
         _opt("init_commands", "AT commands after the bridge's own set-up"): ListOf(AT_COMMAND, 20, "- AT+CGSMS=1"),
     },
     "port: /dev/ttyUSB2",
@@ -192,10 +206,15 @@ ROOT = Section(
                 _opt("prompt_timeout", "wait for the modem's prompt"): Duration(1, 60),
                 _opt("max_attempts", "tries of what was surely not sent"): Whole(1, 20),
                 _opt("retry_delay", "wait before the second try; doubles with each"): Duration(1, DAY),
+                _opt("sticky", "a conversation keeps to its SIM: prefer, strict (rather wait) or off"): Choice(
+                    "prefer", "strict", "off"
+                ),
+                _opt("sticky_ttl", "after so much silence any SIM may write to a number"): Duration(60, 365 * DAY),
                 _opt("stop_grace", "at the end, wait for the send in flight"): Duration(0, 600),
             },
             "max_attempts: 3",
         ),
+        _opt("quota", "what each SIM may send, in parts; counted by ICCID, kept across restarts"): QUOTA,
         _opt("limits", "what is too much"): Section(
             {
                 _opt("max_parts", "parts per message; a longer text is rejected"): Whole(1, 255),
@@ -253,5 +272,7 @@ def _put_defaults(properties: dict[str, Any], group: Any) -> None:
         value = getattr(group, key, None)
         if isinstance(value, tuple):
             value = "-".join(f"{part:g}" for part in value)
+        elif isinstance(value, Enum):
+            value = value.value
         if value is not None and not dataclasses.is_dataclass(value):
             rule["default"] = value

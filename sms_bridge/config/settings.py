@@ -9,6 +9,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from sms_bridge.core.choice import Sticky
+from sms_bridge.core.quota import NO_LIMITS, Limits
+
 DAY = 86_400.0
 
 
@@ -50,6 +53,7 @@ class ModemSettings:
     number: str | None = None  # the SIM's own number, E.164, where the SIM does not know it
     enabled: bool = True
     init_commands: tuple[str, ...] = ()
+    quota: Limits = NO_LIMITS  # of the SIM in it; what is not set here is as in `quota` of the whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,8 @@ class SendingSettings:
     prompt_timeout: float = 10.0
     max_attempts: int = 5  # of what was surely not sent
     retry_delay: float = 5.0  # before the second attempt; doubles with each
+    sticky: Sticky = Sticky.PREFER  # a conversation keeps to its SIM (domain B6)
+    sticky_ttl: float = 8 * DAY  # of silence, after which any SIM may write to a number
     stop_grace: float = 20.0  # at the end, how long the send in flight may take to get its result
 
 
@@ -108,6 +114,7 @@ class Settings:
     data_dir: Path = field(default_factory=lambda: default_data_dir())
     inbound: InboundSettings = field(default_factory=InboundSettings)
     sending: SendingSettings = field(default_factory=SendingSettings)
+    quota: Limits = NO_LIMITS  # of each SIM
     limits: LimitSettings = field(default_factory=LimitSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)

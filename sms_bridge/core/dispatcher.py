@@ -11,11 +11,15 @@ from typing import Any, TypeVar
 from hardware.pdu import PduError, SubmitRequest, encode
 from hardware.types import SendOutcome
 from sms_bridge.core import sending
+from sms_bridge.core.choice import Rival
 from sms_bridge.core.clock import Clock, SystemClock
+from sms_bridge.core.commit import Commit
 from sms_bridge.core.errors import StoreError
 from sms_bridge.core.model import ClaimantView, Finished, Job, JobPart, Order, StatusError
+from sms_bridge.core.policy import Gate, LimitsOf, Policy, why
 from sms_bridge.core.ports import Journal, Reader, Transaction
 from sms_bridge.core.queue import Entry, Lane, OrderQueue
+from sms_bridge.core.quota import NO_LIMITS
 from sms_bridge.core.sending import Begun, Outcome, Verdict
 from sms_bridge.core.settings import CoreSettings
 from sms_bridge.core.states import Stage
@@ -23,6 +27,7 @@ from sms_bridge.core.states import Stage
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 LOAD_RETRY = 1.0  # seconds until a failed read of the journal is tried again
 AFTER_RESTART = 60.0  # seconds that a modem which refused an order leaves it to others after a restart
@@ -34,14 +39,22 @@ _MIN_VALIDITY = 5  # minutes; TP-VP knows no less (TS 23.040 9.2.3.12.1)
 class Dispatcher:
     """Hands orders to modems: `claim`, then `begin` and a result for each part, `finish` after the last."""
 
-    def __init__(self, journal: Journal, settings: CoreSettings | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        settings: CoreSettings | None = None,
+        clock: Clock | None = None,
+        limits_of: LimitsOf = lambda modem: NO_LIMITS,
+    ) -> None:
         self._journal = journal
         self._settings = settings or CoreSettings()
+        self.policy = Policy(self._settings, limits_of)
         self._clock = clock or SystemClock()
         self._queue = OrderQueue(self._settings.window)
         self._waiters: dict[asyncio.Future[Job], ClaimantView] = {}
         self._jobs: dict[Job, int] = {}  # in the hands of a modem -> the last part that was begun, or NONE_BEGUN
         self._seen: dict[str, float] = {}  # modem -> loop time of its last claim
+        self._views: dict[str, ClaimantView] = {}  # modem -> as it was then
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._stopping = False
@@ -64,6 +77,7 @@ class Dispatcher:
             self._timer = None
         for waiter in list(self._waiters):
             waiter.cancel()
+        self.keep_counts()
         while self._tasks:
             await asyncio.wait(self._tasks)  # commits under way: bounded by the journal
 
@@ -85,12 +99,14 @@ class Dispatcher:
 
     def try_claim(self, modem: ClaimantView) -> Job | None:
         """An order that this modem may send now, or None."""
-        self._seen[modem.name] = self._now()
+        now = self._seen[modem.name] = self._now()
+        self._views[modem.name] = modem
+        gate = Gate(self.policy, modem, partial(self._rivals, modem.name), self._clock.now(), now, self._wake_at)
         while True:
             for lane in self._queue.lanes(modem):
                 if self._queue.wants_more(lane):
                     self._load(lane)
-            entry = self._queue.first(modem, self._now())
+            entry = self._queue.first(modem, now, gate)
             if entry is None:
                 return None
             self._queue.take(entry)
@@ -99,17 +115,49 @@ class Dispatcher:
                 self._jobs[job] = NONE_BEGUN
                 return job
 
-    async def begin(self, job: Job, index: int, finished: Finished | None = None) -> bool:
+    def explain(self, number: str, parts: int) -> list[dict[str, Any]]:
+        """For each modem in service: whether it would be the one for a message to `number`, and why."""
+        modems = self._rivals(None)
+        return [
+            {
+                "modem": view.name,
+                "takes": takes,
+                "reason": reason,
+                "free_in": round(rival.free_in, 1),
+                "seconds_per_part": round(rival.pace, 2),
+            }
+            for view, rival, takes, reason in why(self.policy, modems, number, parts, self._clock.now())
+        ]
+
+    def keep_counts(self) -> None:
+        """Give the journal what was counted since the last time; about once a second."""
+        changes = self.policy.take_changes()
+        if changes:
+            self._journal.later(changes.save)
+
+    def begin(self, job: Job, index: int, finished: Finished | None = None) -> Commit[bool]:
         """Commit the outcome of the part before (of this job or another) and that part `index` is being sent.
 
         False: this part must not be written and the job is over; `finished` is committed all the same.
         StoreError: nothing was committed, neither may the part be written.
         """
-        return await asyncio.shield(self._spawn(self._begin(job, index, finished)))
+        if job not in self._jobs:
+            return Commit.of(False) if finished is None else self._record(finished, False)
+        record = self._recording(finished) if finished is not None else None
+        begin = self._beginning(job, index)
 
-    async def finish(self, finished: Finished) -> None:
+        def committed(came: tuple[Verdict | None, Begun]) -> bool:
+            verdict, begun = came
+            if finished is not None:
+                self._note_pace(finished)
+                self._apply(finished.job, verdict, stays=finished.job is job)
+            return self._begun(job, index, begun)
+
+        return self._journal.commit(lambda tx: (record(tx) if record else None, begin(tx)), committed)
+
+    def finish(self, finished: Finished) -> Commit[None]:
         """Commit an outcome alone. StoreError: not committed; offer it again."""
-        await asyncio.shield(self._spawn(self._finish(finished)))
+        return self._record(finished, None)
 
     def release(self, job: Job) -> None:
         """Nothing of this job was written here: its order goes back, or its rest waits for its SIM."""
@@ -147,31 +195,33 @@ class Dispatcher:
             if entry is not None and not entry.claimed:
                 self._queue.drop(seq)
 
-    async def _begin(self, job: Job, index: int, finished: Finished | None) -> bool:
+    def _begun(self, job: Job, index: int, begun: Begun) -> bool:
+        """Bring memory to where the journal is: whether part `index` may be written."""
         if job not in self._jobs:
-            if finished is not None:
-                await self._finish(finished)
             return False
-        record = self._recording(finished) if finished is not None else None
-        begin = self._beginning(job, index)
-        verdict, begun = await self._journal.write(lambda tx: (record(tx) if record else None, begin(tx)))
-        if finished is not None:
-            self._apply(finished.job, verdict, stays=finished.job is job)
-        if begun.order is not None and job in self._jobs:
-            self._jobs[job] = index
-            job.order = begun.order
-            entry = self._queue.entries.get(begun.order.seq)
-            if entry is not None:
-                entry.order = begun.order
-            return True
-        if job in self._jobs:
+        if begun.order is None:
             self._apply(job, begun.verdict)
-        return False
+            return False
+        self._jobs[job] = index
+        job.began = self._now()
+        job.order = begun.order
+        self.policy.begun(job.sim, job.order.to, self._clock.now())
+        entry = self._queue.entries.get(begun.order.seq)
+        if entry is not None:
+            entry.order = begun.order
+        return True
 
-    async def _finish(self, finished: Finished) -> None:
-        record = self._recording(finished)
-        verdict = await self._journal.write(record)
-        self._apply(finished.job, verdict, stays=finished.result.outcome is not SendOutcome.NOT_SENT)
+    def _record(self, finished: Finished, result: R) -> Commit[R]:
+        def committed(verdict: Verdict | None) -> R:
+            self._note_pace(finished)
+            self._apply(finished.job, verdict, stays=finished.result.outcome is not SendOutcome.NOT_SENT)
+            return result
+
+        return self._journal.commit(self._recording(finished), committed)
+
+    def _note_pace(self, finished: Finished) -> None:
+        if finished.result.outcome is SendOutcome.SENT and finished.result.seconds:
+            self.policy.took(finished.job.modem, finished.result.seconds)
 
     def _beginning(self, job: Job, index: int) -> Callable[[Transaction], Begun]:
         return partial(
@@ -236,6 +286,26 @@ class Dispatcher:
         self._queue.push(entry)
         self._wake_at(until)
         self._wake()
+
+    def _rivals(self, me: str | None) -> list[tuple[ClaimantView, Rival]]:
+        """The modems in service but `me`, with what they still have to do."""
+        found = [
+            (view, Rival(view.name, view.sim, 0.0, self.policy.pace_of(view.name)))
+            for view in self._waiters.values()
+            if view.name != me
+        ]
+        now = self._now()
+        for job, begun in self._jobs.items():
+            view = self._views.get(job.modem)
+            if view is None or job.modem == me or any(known.name == job.modem for known, _ in found):
+                continue
+            pace = self.policy.pace_of(job.modem)
+            left = sum(part.index >= begun for part in job.parts) * pace
+            elapsed = now - job.began if job.began else 0.0
+            # One that takes far longer than it used to will not be done any moment now.
+            free_in = max(left - elapsed, 0.0) if elapsed < 2 * pace else left + elapsed
+            found.append((view, Rival(view.name, view.sim, free_in, pace)))
+        return found
 
     def _others(self, modem: str) -> bool:
         """Whether another modem works here."""

@@ -57,6 +57,12 @@ def content_key(scope: str, raw: str) -> bytes:
     return hashlib.blake2b(scope.encode() + b"\0" + content, digest_size=_KEY_OCTETS).digest()
 
 
+def sender_of(item: Incoming) -> str:
+    """The sender as orders name it: E.164, or as it stands where it is no telephone number."""
+    assert isinstance(item.pdu.pdu, Deliver)
+    return normal_sender(item.pdu.pdu.number, item.region)
+
+
 def store(tx: Transaction, items: Sequence[Incoming], now: int, settings: CoreSettings) -> tuple[int | None, list[int]]:
     """Commit a batch; (when the next incomplete message falls due, the orders that reports moved on)."""
     fresh = _fresh(tx, items, settings)

@@ -207,6 +207,7 @@ class Job:
     modem: str
     sim: str
     parts: tuple[JobPart, ...]
+    began: float = 0.0  # loop time at which the last part was begun; 0: none was
 
     def after(self, finished: Finished | None) -> JobPart | None:
         """The part to send next on this modem; None: this job is over here."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
+from sms_bridge.core.commit import Commit
 from sms_bridge.core.model import (
     Attempt,
     InboundPart,
@@ -16,6 +17,7 @@ from sms_bridge.core.model import (
 )
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Reader(Protocol):
@@ -41,6 +43,18 @@ class Reader(Protocol):
 
     def inbox(self, limit: int, before: int | None = None) -> list[InboundSet]:
         """Received messages, newest first."""
+
+    def usage(self) -> list[tuple[str, str, int]]:
+        """(SIM, local day as YYYY-MM-DD, parts) of the last two months."""
+
+    def recipients(self) -> list[tuple[str, str, str]]:
+        """(SIM, number, the last local day it was written to) of the last two months."""
+
+    def parts_of_late(self, since: int) -> list[tuple[str, str, int]]:
+        """(SIM, number, UTC ms) of the parts that were begun after `since`, among the latest orders."""
+
+    def conversations(self) -> list[tuple[str, str, int]]:
+        """(number, SIM, UTC ms), oldest first."""
 
 
 class Transaction(Reader, Protocol):
@@ -118,6 +132,15 @@ class Transaction(Reader, Protocol):
     def emit(self, kind: str, payload: str) -> None:
         """Put one message into the outbox, after those that are there."""
 
+    def save_usage(self, rows: Sequence[tuple[str, str, int]]) -> None:
+        """As `usage` gives them back."""
+
+    def save_recipients(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        """As `recipients` gives them back."""
+
+    def save_conversations(self, rows: Sequence[tuple[str, str, int]]) -> None:
+        """As `conversations` gives them back."""
+
     def purge(self, cutoffs: PurgeCutoffs, limit: int) -> int:
         """Delete at most about `limit` rows that are older; returns how many went."""
 
@@ -135,6 +158,8 @@ class PurgeCutoffs(Protocol):
     def orphans(self) -> int: ...
     @property
     def outbox(self) -> int: ...
+    @property
+    def counters(self) -> int: ...
 
 
 class Journal(Protocol):
@@ -142,6 +167,9 @@ class Journal(Protocol):
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a transaction; returns after the commit. StoreError: nothing happened."""
+
+    def commit(self, work: Callable[[Transaction], T], then: Callable[[T], R]) -> Commit[R]:
+        """As `write`, but begun at once and finished whoever waits; `then` makes the result of it, on the loop."""
 
     async def read(self, work: Callable[[Reader], T]) -> T:
         """Run `work` on a read-only view, beside the writer."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
 
 from sms_bridge.core.lanes import lanes_for
 from sms_bridge.core.model import ClaimantView, Order
@@ -24,6 +26,7 @@ class Entry:
     claimed: bool = False
     not_before: float = 0.0  # loop time
     blocked: dict[str, float] = field(default_factory=dict)  # modem -> loop time until which it may not
+    since: float = 0.0  # loop time of the first look that any modem had at it
 
 
 @dataclass(slots=True)
@@ -40,6 +43,13 @@ class Lane:
     def covers(self, key: Key) -> bool:
         """Whether an order of this rank belongs into memory now."""
         return self.boundary is None or key <= self.boundary
+
+
+class Gate(Protocol):
+    """What a modem must look at besides the queue."""
+
+    def may(self, entry: Entry, *, anybody: bool) -> bool:
+        """Whether it takes this order; `anybody`: others may as well."""
 
 
 class OrderQueue:
@@ -102,11 +112,14 @@ class OrderQueue:
     def wants_more(self, lane: Lane) -> bool:
         return not lane.loading and lane.boundary is not None and len(lane.heap) <= self._window // 2
 
-    def first(self, modem: ClaimantView, now: float) -> Entry | None:
+    def first(self, modem: ClaimantView, now: float, gate: Gate | None = None) -> Entry | None:
         """The order that `modem` should send next; the rest of a half-sent message goes before all else."""
-        bound, own, common = (self._first(lane, modem.name, now) for lane in self.lanes(modem))
+        rest, wanted, anybodys = self.lanes(modem)
+        bound = self._first(rest, modem.name, now)
         if bound is not None:
             return bound
+        own = self._first(wanted, modem.name, now, partial(gate.may, anybody=False) if gate else None)
+        common = self._first(anybodys, modem.name, now, partial(gate.may, anybody=True) if gate else None)
         if own is None or common is None:
             return own or common
         return min(own, common, key=lambda entry: entry.order.key)
@@ -121,7 +134,7 @@ class OrderQueue:
     def drop(self, seq: int) -> Entry | None:
         return self.entries.pop(seq, None)
 
-    def _first(self, lane: Lane, modem: str, now: float) -> Entry | None:
+    def _first(self, lane: Lane, modem: str, now: float, may: Callable[[Entry], bool] | None = None) -> Entry | None:
         heap = lane.heap
         passed: list[Key] = []
         found = None
@@ -136,7 +149,7 @@ class OrderQueue:
                 # However many wait for a second try, they must not hide those behind them.
                 heapq.heappush(lane.resting, (entry.not_before, heapq.heappop(heap)))
                 continue
-            if entry.blocked.get(modem, 0.0) <= now:
+            if entry.blocked.get(modem, 0.0) <= now and (may is None or may(entry)):
                 found = entry
                 break
             passed.append(heapq.heappop(heap))

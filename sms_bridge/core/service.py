@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from hardware.pdu import Deliver
 from hardware.types import ReceivedPdu
 from sms_bridge.core import inbound, sending, submission
 from sms_bridge.core.clock import Clock, SystemClock, rfc3339
 from sms_bridge.core.dispatcher import Dispatcher
-from sms_bridge.core.errors import StoreError
+from sms_bridge.core.errors import NumberError, StoreError
 from sms_bridge.core.events import event_json, rejection_event, status_json
 from sms_bridge.core.model import (
     Accepted,
@@ -26,8 +27,9 @@ from sms_bridge.core.model import (
     StatusError,
 )
 from sms_bridge.core.moves import move, status_of
-from sms_bridge.core.numbers import ContactBook, DictContactBook
+from sms_bridge.core.numbers import ContactBook, DictContactBook, expand
 from sms_bridge.core.ports import Journal, Reader, Transaction
+from sms_bridge.core.quota import KEPT_DAYS
 from sms_bridge.core.settings import DAY, CoreSettings
 from sms_bridge.core.states import POSSIBLY_SENT, OrderState, Stage
 
@@ -48,6 +50,7 @@ class Cutoffs:
     quarantine: int
     orphans: int
     outbox: int
+    counters: int = 0
 
 
 class Service:
@@ -84,6 +87,7 @@ class Service:
         orders = await self._journal.write(lambda tx: _recover(tx, now, settings))
         if orders:
             log.warning("%d orders were being sent when the bridge ended", orders)
+        await self._journal.read(lambda reader: self._dispatcher.policy.load(reader, now))
 
     async def submit(self, batch: Sequence[SendRequest]) -> list[Accepted | Rejected]:
         """Check and commit a batch of orders in one go; statuses are in the outbox when this returns.
@@ -126,6 +130,9 @@ class Service:
             await self._receive_singly(items, now)
         else:
             self._stored(due, moved)
+        for item in items:
+            if isinstance(item.pdu.pdu, Deliver):
+                self._dispatcher.policy.received(item.scope, inbound.sender_of(item), now)
 
     def _stored(self, due: int | None, moved: list[int]) -> None:
         self._note_due(due)
@@ -167,6 +174,16 @@ class Service:
         """The statuses of all orders of this id, with every attempt. Empty: no such id."""
         return await self._journal.read(lambda reader: _details(reader, id))
 
+    def explain(self, to: str, parts: int) -> list[dict[str, Any]]:
+        """Which of the modems in service would send `parts` to `to` (as in orders), and why not the others.
+
+        NumberError: there is no such recipient, or it is a group.
+        """
+        numbers = expand(to, self._settings.default_region, self._book)
+        if len(numbers) != 1:
+            raise NumberError("group", f"{to} has {len(numbers)} members: ask for one of them")
+        return self._dispatcher.explain(numbers[0], parts)
+
     async def inbox(self, limit: int = 50, before: int | None = None) -> list[str]:
         """Received messages as JSON texts, newest first."""
         return await self._journal.read(lambda reader: [s.payload for s in reader.inbox(limit, before)])
@@ -182,6 +199,17 @@ class Service:
         if now >= self._next_due or monotonic - self._checked >= RECHECK:
             await self._run_due(now)
             self._checked = monotonic
+        self._dispatcher.keep_counts()
+        for modem, full in self._dispatcher.policy.take_news():
+            log.warning("%s: %s until %s", modem.name, full.sentence, rfc3339(full.until))
+            await self.event(
+                "quota_reached",
+                modem=modem.name,
+                iccid=modem.iccid,
+                window=full.window,
+                limit=full.limit,
+                until=rfc3339(full.until),
+            )
         if monotonic - self._purged >= PURGE_EVERY:
             self._purged = monotonic
             self._purge(now)
@@ -206,6 +234,7 @@ class Service:
             quarantine=self._cutoff(now, s.quarantine_days),
             orphans=self._cutoff(now, s.report_days),
             outbox=self._cutoff(now, s.outbox_days),
+            counters=self._cutoff(now, KEPT_DAYS),
         )
 
         def purge(tx: Transaction) -> None:

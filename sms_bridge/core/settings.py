@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from sms_bridge.core.choice import Sticky
+
 DAY = 86_400
 
 
@@ -27,4 +29,6 @@ class CoreSettings:
     quarantine_days: float = 90
     outbox_days: float = 30  # what could not be published for so long is dropped
     report_days: float = 7  # how long a status report is waited for, and an orphan kept (A7.2)
+    sticky: Sticky = Sticky.PREFER  # how firmly a conversation holds to its SIM (domain B6)
+    sticky_ttl: float = 8 * DAY  # seconds of silence after which any SIM may write to a number
     window: int = 2000  # orders held in memory for each lane

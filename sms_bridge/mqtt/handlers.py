@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from hardware.pdu import PduError, estimate
-from sms_bridge.core.errors import StoreError
+from sms_bridge.core.errors import CoreError, StoreError
 from sms_bridge.mqtt.payloads import MAX_TEXT
 from sms_bridge.mqtt.requests import Handler, RequestError, text_field, whole_field
 
@@ -31,6 +31,9 @@ class QueryPort(Protocol):
     async def inbox(self, limit: int = 50, before: int | None = None) -> list[str]:
         """Received messages as JSON texts, newest first."""
 
+    def explain(self, to: str, parts: int) -> list[dict[str, Any]]:
+        """Which modem would send it, and why not the others."""
+
 
 ModemAction = Callable[[str], Awaitable[Any]]
 
@@ -50,7 +53,7 @@ def make_handlers(
         "message/get": questions.get,
         "message/cancel": questions.cancel,
         "message/resend": questions.resend,
-        "message/estimate": _estimate,
+        "message/estimate": questions.estimate,
         "inbox/list": questions.inbox,
     }
     for name, action in (("modem/interview", interview), ("modem/reset", reset)):
@@ -86,6 +89,16 @@ class _Questions:
             raise RequestError(f"nothing of {_shown(id)} is in the state unknown: nothing is sent again")
         return {"id": id, "resent": count}
 
+    async def estimate(self, fields: dict[str, Any]) -> Any:
+        """Parts and alphabet; with a recipient also which modem would be chosen, and why."""
+        found = _estimate(fields)
+        if fields.get("to") is not None:
+            try:
+                found["modems"] = self._service.explain(text_field(fields, "to"), found["parts"])
+            except CoreError as error:
+                raise RequestError(str(error)) from error
+        return found
+
     async def inbox(self, fields: dict[str, Any]) -> Any:
         limit = whole_field(fields, "limit", 50, 1, MAX_INBOX)
         before = whole_field(fields, "before", None, 1, 2**62)
@@ -93,7 +106,7 @@ class _Questions:
         return {"messages": [json.loads(text) for text in found]}
 
 
-async def _estimate(fields: dict[str, Any]) -> Any:
+def _estimate(fields: dict[str, Any]) -> dict[str, Any]:
     text = text_field(fields, "text", "message", "content")
     encoding = fields.get("encoding") or "auto"
     if encoding not in ("auto", "gsm7", "ucs2"):

@@ -186,7 +186,9 @@ class Link:
         if not after:
             self._pump_due = True
             loop.call_soon(self._pump)
-        elif self._pump_timer is None:
+        elif self._pump_timer is None or self._pump_timer.when() > loop.time() + after:
+            if self._pump_timer is not None:
+                self._pump_timer.cancel()
             self._pump_timer = loop.call_later(after, self._pump)
 
     def opened(self, connection: Connection, session: Session) -> None:

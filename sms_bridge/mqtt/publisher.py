@@ -27,6 +27,7 @@ RETRY_REFUSED = 60.0  # s until what the broker refused is offered again: an ACL
 # s that a status may wait: what a modem is to be told after the same commit goes first, and several statuses
 # leave in one segment.
 STATUS_PAUSE = 0.005
+LAST_PERIOD = 0.5  # s between two payloads of one "last message" topic: only the newest counts
 READ_RETRY = 2.0  # s until a journal that could not be read is asked again
 OVERHEAD = 64  # bytes of a PUBLISH besides topic and payload
 
@@ -86,6 +87,7 @@ class Publisher:
         self._done_due = False
         self._last: dict[str, tuple[int, str]] = {}
         self._last_due: set[str] = set()
+        self._last_at: dict[str, float] = {}
 
     @property
     def waiting(self) -> int:
@@ -99,6 +101,8 @@ class Publisher:
 
     async def stop(self, deadline: float = 0.0) -> bool:
         """Wait up to `deadline` seconds for the outbox to be empty; whether it is."""
+        self._last_at.clear()
+        self._kick()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(deadline):
                 self._note_idle()
@@ -133,11 +137,21 @@ class Publisher:
         limit = FLOOD_WINDOW if self._flooded() else connection.room + self._statuses_in_flight
         while self._queue and connection.room > 0 and self._statuses_in_flight < limit:
             self._publish(connection, self._queue.popleft())
-        while self._last_due and connection.room > 0:
-            topic = self._last_due.pop()
-            connection.publish(topic, self._last[topic][1], retain=True)
+        if self._last_due:
+            self._fill_last(connection)
         if not self._caught_up and len(self._queue) < CHUNK // 2:
             self._fetch()
+
+    def _fill_last(self, connection: Connection) -> None:
+        now = asyncio.get_running_loop().time()
+        for topic in list(self._last_due):
+            wait = self._last_at.get(topic, 0.0) + LAST_PERIOD - now
+            if wait > 0:
+                self._kick(wait)
+            elif connection.room > 0:
+                self._last_due.discard(topic)
+                self._last_at[topic] = now
+                connection.publish(topic, self._last[topic][1], retain=True)
 
     def _added(self, rows: list[OutboxRow]) -> None:
         """From the journal, after a commit."""

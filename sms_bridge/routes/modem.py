@@ -12,6 +12,7 @@ import logging
 
 from hardware.modem import Modem
 from hardware.types import Action, SendOutcome, SendResult
+from sms_bridge.core.commit import Commit
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.errors import StoreError
 from sms_bridge.core.model import ClaimantView, Finished, Job, JobPart
@@ -123,19 +124,18 @@ class ModemRoute:
 
     async def _send(self, job: Job, part: JobPart, before: Finished | None) -> tuple[bool, Finished | None]:
         """(whether `part` was begun, the outcome to record next). StoreError: nothing was committed."""
-        begin: asyncio.Task[bool] | None = None
+        begin: Commit[bool] | None = None
 
         async def authorise() -> bool:
             nonlocal begin
-            # A task of its own: what the modem does meanwhile must not cut a commit off in the middle.
-            begin = asyncio.create_task(self._dispatcher.begin(job, part.index, before))
-            return await asyncio.shield(begin)
+            begin = self._dispatcher.begin(job, part.index, before)
+            return await begin
 
         try:
             result = await self._modem.send_part(part.pdu, part.length, authorise, token=(job, part.index))
         finally:
-            if begin is not None:
-                await asyncio.wait({begin})
+            if begin is not None and not begin.done:
+                await _over(begin)
         if begin is None:  # the modem was lost before it was asked, or does not take this PDU
             of_message = result.error is not None and result.error.action is Action.BUG
             await self._leave(job, before, Finished(job, part.index, result) if of_message else None)
@@ -157,6 +157,12 @@ class ModemRoute:
     def _view(self) -> ClaimantView:
         status = self._modem.status
         return ClaimantView(status.name, status.iccid, status.imei)
+
+
+async def _over(begin: Commit[bool]) -> None:
+    """Until it is known whether it was committed, with whatever end."""
+    with contextlib.suppress(StoreError):
+        await begin
 
 
 async def _record(dispatcher: Dispatcher, finished: Finished) -> None:

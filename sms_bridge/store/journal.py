@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sms_bridge.core.clock import Clock, SystemClock
+from sms_bridge.core.commit import Commit
 from sms_bridge.core.errors import StoreError, StoreRefused
 from sms_bridge.core.events import event_json
 from sms_bridge.core.model import OutboxKind, OutboxRow
@@ -27,6 +28,7 @@ from sms_bridge.store.writer import Writer
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 FILE_NAME = "journal.db"
 READERS = 2
@@ -77,6 +79,10 @@ class Journal:
         """Run `work` in the writer thread; returns its result after the durable commit it shares."""
         result: T = await self._writer.submit(work)
         return result
+
+    def commit(self, work: Callable[[Transaction], T], then: Callable[[T], R]) -> Commit[R]:
+        """As `write`, but begun at once and finished whoever waits; `then` makes the result of it, on the loop."""
+        return self._writer.submit(work, then)
 
     async def read(self, work: Callable[[Reader], T]) -> T:
         """Run `work` on a read-only connection in a thread of its own."""

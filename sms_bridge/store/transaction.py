@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from sms_bridge.core.conversations import MOST
 from sms_bridge.core.model import (
     Attempt,
     InboundPart,
@@ -19,11 +20,13 @@ from sms_bridge.core.model import (
 )
 from sms_bridge.core.ports import PurgeCutoffs
 from sms_bridge.store import rows
+from sms_bridge.store.recent import RecentRows
 
 # A broker delivers again what we had not acknowledged, a few hundred orders at most (`mqtt.intake.HIGH`). An older key
 # could only mistake a packet id that is used anew for an old delivery, and swallow an order.
 KEEP_DELIVERY_KEYS = 2_000
 NUMBERED = ("orders", "outbox")  # tables whose numbers never come twice
+LATE_ORDERS = 20_000  # among which the parts of the last day are looked for at a start
 KEEP_FREE = 64  # pages kept for what comes next, so that the file does not breathe
 LATEST_PARTS = 500  # PDUs that are compared whatever the clock says: it may jump by years after a boot
 
@@ -84,6 +87,23 @@ class SqlReader:
         sql = "SELECT seq, kind, payload FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?"
         return [OutboxRow(*row) for row in self._db.execute(sql, (seq, limit))]
 
+    def usage(self) -> list[tuple[str, str, int]]:
+        return list(self._db.execute("SELECT sim, day, parts FROM sim_usage"))
+
+    def recipients(self) -> list[tuple[str, str, str]]:
+        return list(self._db.execute("SELECT sim, number, day FROM sim_recipients"))
+
+    def parts_of_late(self, since: int) -> list[tuple[str, str, int]]:
+        sql = (
+            "SELECT sim, recipient, began_at FROM attempts WHERE began_at > ? "
+            "AND order_seq > (SELECT coalesce(max(seq), 0) FROM orders) - ? ORDER BY began_at"
+        )
+        return list(self._db.execute(sql, (since, LATE_ORDERS)))
+
+    def conversations(self) -> list[tuple[str, str, int]]:
+        sql = "SELECT number, sim, at FROM (SELECT * FROM conversations ORDER BY at DESC LIMIT ?) ORDER BY at"
+        return list(self._db.execute(sql, (MOST,)))
+
 
 class SqlTransaction(SqlReader):
     """Writes. `emitted` and the counters are reset when a transaction is rolled back."""
@@ -96,6 +116,7 @@ class SqlTransaction(SqlReader):
         self._purged_to = 0
         self._committed = {table: self._highest(table) for table in NUMBERED}
         self._last = dict(self._committed)
+        self._recent = RecentRows()
 
     def started(self) -> None:
         """A BEGIN has succeeded."""
@@ -106,6 +127,28 @@ class SqlTransaction(SqlReader):
     def committed(self) -> None:
         """A COMMIT has succeeded."""
         self._committed = self._last
+
+    def rolled_back(self) -> None:
+        """Nothing of this transaction was kept, nor may be remembered."""
+        self._recent.clear()
+
+    def order(self, seq: int) -> Order | None:
+        values = self._recent.order(seq)
+        if values is not None:
+            return rows.order_from(values)
+        found = super().order(seq)
+        if found is not None:
+            self._recent.keep_order(seq, rows.order_values(found, seq))
+        return found
+
+    def attempts(self, order_seq: int, generation: int | None = None) -> list[Attempt]:
+        values = self._recent.attempts(order_seq)
+        if values is None:
+            found = super().attempts(order_seq)
+            self._recent.keep_attempts(order_seq, [rows.attempt_values(attempt) for attempt in found])
+        else:
+            found = [rows.attempt_from(row) for row in values]
+        return found if generation is None else [a for a in found if a.generation == generation]
 
     def flush(self) -> None:
         """Write what was emitted since the last flush."""
@@ -131,11 +174,14 @@ class SqlTransaction(SqlReader):
             seq += 1
             order.seq = seq
             values.append(rows.order_values(order, seq))
+            self._recent.keep_order(seq, values[-1])
+            self._recent.keep_attempts(seq, [])
         self._db.executemany(rows.ORDER_INSERT, values)
         self._last["orders"] = seq
 
     def save_order(self, order: Order) -> None:
         self._db.execute(rows.ORDER_UPDATE, rows.order_changes(order))
+        self._recent.keep_order(order.seq, rows.order_values(order, order.seq))
 
     def id_of_delivery(self, key: str) -> str | None:
         sql = (
@@ -169,10 +215,13 @@ class SqlTransaction(SqlReader):
         return [rows.order_from(row) for row in self._db.execute(sql)]
 
     def add_attempt(self, attempt: Attempt) -> None:
-        self._db.execute(rows.ATTEMPT_INSERT, rows.attempt_values(attempt))
+        values = rows.attempt_values(attempt)
+        self._db.execute(rows.ATTEMPT_INSERT, values)
+        self._recent.keep_attempt(attempt.order_seq, values)
 
     def save_attempt(self, attempt: Attempt) -> None:
         self._db.execute(rows.ATTEMPT_UPDATE, rows.attempt_changes(attempt))
+        self._recent.keep_attempt(attempt.order_seq, rows.attempt_values(attempt))
 
     def attempts_by_mr(self, sim: str, mr: int) -> list[Attempt]:
         sql = f"SELECT {rows.ATTEMPT_COLUMNS} FROM attempts WHERE sim = ? AND mr = ? ORDER BY began_at DESC LIMIT 50"
@@ -273,7 +322,29 @@ class SqlTransaction(SqlReader):
         self._db.executemany("DELETE FROM outbox WHERE seq BETWEEN ? AND ?", _runs(seqs))
         self._keep_highest("outbox")
 
+    def save_usage(self, rows: Sequence[tuple[str, str, int]]) -> None:
+        self._db.executemany(
+            "INSERT INTO sim_usage (sim, day, parts) VALUES (?, ?, ?) "
+            "ON CONFLICT (sim, day) DO UPDATE SET parts = excluded.parts",
+            rows,
+        )
+
+    def save_recipients(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        self._db.executemany(
+            "INSERT INTO sim_recipients (sim, number, day) VALUES (?, ?, ?) "
+            "ON CONFLICT (sim, number) DO UPDATE SET day = excluded.day",
+            rows,
+        )
+
+    def save_conversations(self, rows: Sequence[tuple[str, str, int]]) -> None:
+        self._db.executemany(
+            "INSERT INTO conversations (number, sim, at) VALUES (?, ?, ?) "
+            "ON CONFLICT (number) DO UPDATE SET sim = excluded.sim, at = excluded.at",
+            rows,
+        )
+
     def purge(self, cutoffs: PurgeCutoffs, limit: int) -> int:
+        self._recent.clear()
         gone = self._purge_orders(cutoffs.orders, limit)
         old = (
             "DELETE FROM inbound WHERE seq IN (SELECT seq FROM (SELECT seq, received_at FROM inbound "
@@ -288,6 +359,16 @@ class SqlTransaction(SqlReader):
         times = (cutoffs.inbound, cutoffs.quarantine, cutoffs.orphans, cutoffs.outbox)
         for sql, cutoff in zip(old, times, strict=True):
             gone += max(0, self._db.execute(sql, (cutoff, limit)).rowcount)
+        for sql in (
+            "DELETE FROM sim_usage WHERE day < date(?1 / 1000, 'unixepoch')",
+            "DELETE FROM sim_recipients WHERE day < date(?1 / 1000, 'unixepoch')",
+        ):
+            self._db.execute(sql, (cutoffs.counters,))
+        self._db.execute(
+            "DELETE FROM conversations WHERE number IN (SELECT number FROM conversations ORDER BY at DESC "
+            "LIMIT ? OFFSET ?)",
+            (limit, MOST),
+        )
         latest = self._last["orders"] - KEEP_DELIVERY_KEYS
         self._db.execute(
             "DELETE FROM delivery_keys WHERE order_seq IN (SELECT order_seq FROM delivery_keys "

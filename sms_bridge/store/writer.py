@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sms_bridge.core.commit import Commit
 from sms_bridge.core.errors import StoreError
 from sms_bridge.core.model import OutboxRow
 from sms_bridge.store.checkpoint import Checkpointer
@@ -34,11 +35,11 @@ REOPEN_AFTER = 0.5  # seconds between attempts to open the file again after it f
 
 
 class _Item:
-    __slots__ = ("error", "future", "result", "work")
+    __slots__ = ("commit", "error", "result", "work")
 
-    def __init__(self, work: Work, future: asyncio.Future[Any]) -> None:
+    def __init__(self, work: Work, commit: Commit[Any]) -> None:
         self.work = work
-        self.future = future
+        self.commit = commit
         self.result: Any = None
         self.error: BaseException | None = None
 
@@ -77,17 +78,16 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Work) -> asyncio.Future[Any]:
-        """Run `work` in the next commit; the future resolves when that is on the disk."""
-        assert self._loop is not None
-        future: asyncio.Future[Any] = self._loop.create_future()
+    def submit(self, work: Work, then: Callable[[Any], Any] | None = None) -> Commit[Any]:
+        """Run `work` in the next commit; `then` on the loop when that is on the disk."""
+        commit: Commit[Any] = Commit(then)
         with self._wake:
-            if self._stopping:
-                future.set_exception(StoreError("the journal is closed"))
-                return future
-            self._items.append(_Item(work, future))
-            self._wake.notify()
-        return future
+            if not self._stopping:
+                self._items.append(_Item(work, commit))
+                self._wake.notify()
+                return commit
+        commit.settle(None, StoreError("the journal is closed"))
+        return commit
 
     def later(self, work: Work) -> None:
         """Run `work` with some commit soon."""
@@ -194,6 +194,7 @@ class Writer:
             began = time.monotonic()
             connection.execute("COMMIT")
         except BaseException:
+            tx.rolled_back()
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
@@ -264,12 +265,7 @@ class Writer:
         """Wake those who wait for the commit first: a modem may be among them; then tell the outbox."""
         assert self._loop is not None
         for item in items:
-            if item.future.done():
-                continue  # nobody waits any more
-            if item.error is not None:
-                item.future.set_exception(item.error)
-            else:
-                item.future.set_result(item.result)
+            item.commit.settle(item.result, item.error)
         if rows:
             self._loop.call_soon(self._committed, rows)
 

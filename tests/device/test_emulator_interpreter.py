@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
@@ -16,7 +17,7 @@ from hardware.emulator.faults import Faults
 from hardware.emulator.identity import identity
 from hardware.emulator.interpreter import Interpreter, Verdict
 from hardware.emulator.language import CommandError, Token, arguments, tokenise
-from hardware.emulator.personality import load
+from hardware.emulator.personality import Personality, load
 from hardware.emulator.phone import Phone
 from hardware.pdu import Deliver, StatusReport, Submit, SubmitRequest, decode, encode
 
@@ -27,10 +28,10 @@ PDU = encode(SubmitRequest(number="+36301234567", text="x"))
 class Desk:
     """Takes what the interpreter says and wants; the network answers at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, personality: Personality = PERSONALITY) -> None:
         self.said = b""
         self.sent: list[bytes] = []
-        self.phone = Phone(0, PERSONALITY, identity(PERSONALITY.tac, 0, 0), Faults())
+        self.phone = Phone(0, personality, identity(personality.tac, 0, 0), Faults())
         self.commands = Commands(self.phone, self)
         self.interpreter = Interpreter(self.phone, self.commands, self)
 
@@ -172,3 +173,17 @@ def test_a_time_in_utc() -> None:
 def test_packed_septets_there_and_back(text: str) -> None:
     packed = wire.pack_septets(text)
     assert wire.unpack_septets(packed)[: len(text)] == text
+
+
+def test_a_command_right_behind_an_answer_is_lost_on_some() -> None:
+    desk = Desk(dataclasses.replace(load("le910"), min_gap=60.0))
+    desk.interpreter.feed(b"ATE0\r")
+    assert desk.said.endswith(b"\r\nOK\r\n")
+    desk.said = b""
+    desk.interpreter.feed(b"AT\r")
+    assert desk.said == b""
+    patient = Desk(dataclasses.replace(load("le910"), min_gap=0.0))
+    patient.interpreter.feed(b"ATE0\r")
+    patient.said = b""
+    patient.interpreter.feed(b"AT\r")
+    assert patient.said == b"\r\nOK\r\n"

@@ -54,7 +54,8 @@ async def test_the_interview_of_every_device(personality: str, tmp_path: Path) -
         assert it.listener.states[:5] == ["offline", "detected", "interviewing", "registering", "ready"][1:]
         assert it.listener.names[:3] == ["modem_joined", "modem_interview", "modem_interview"]
         print(f"{personality}: start to ready {took * 1e3:.0f} ms")
-        assert took < 3.0, "the figure belongs to the bench; this is for a busy machine"
+        slow = personality in ("le910", "fastrack")  # a question is lost, an OK never comes: two seconds each
+        assert took < 3.0 + 3.0 * slow, "the figure belongs to the bench; this is for a busy machine"
 
 
 @pytest.mark.parametrize("personality", names())

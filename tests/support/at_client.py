@@ -26,9 +26,10 @@ FINAL = re.compile(rb"\r\n(OK|ERROR|COMMAND NOT SUPPORT|NO CARRIER|\+CM[ES] ERRO
 class AtClient:
     """Knows nothing of our code but the port's name."""
 
-    def __init__(self, port: str) -> None:
+    def __init__(self, port: str, gap: float = 0.0) -> None:
         self.port = serial.Serial(port, 115200, timeout=0.02, exclusive=True)
         self.buffer = b""
+        self._gap = gap  # seconds of rest that this device wants before anything is written
 
     def close(self) -> None:
         self.port.close()
@@ -40,6 +41,7 @@ class AtClient:
         self.close()
 
     def write(self, data: bytes | str) -> None:
+        time.sleep(self._gap)
         self.port.write(data.encode("latin-1") if isinstance(data, str) else data)
 
     def until(self, pattern: bytes, deadline: float = DEADLINE) -> re.Match[bytes]:
@@ -137,7 +139,7 @@ class Bench:
         return [entry for entry in entries if kind is None or entry["kind"] == kind]
 
     def client(self, index: int = 0) -> AtClient:
-        return AtClient(self.ports[index])
+        return AtClient(self.ports[index], self.emulator.modems[index].personality.min_gap)
 
     def stats(self, index: int = 0) -> dict[str, Any]:
         return self.do("stats", modem=index)

@@ -17,13 +17,15 @@ from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.model import ClaimantView, Finished, Job, OutboxRow, SendRequest
 from sms_bridge.core.service import Service
 from sms_bridge.core.settings import CoreSettings
-from sms_bridge.store import Journal
+from sms_bridge.store import Journal, rows
+from sms_bridge.store.transaction import SqlReader
 
 T = TypeVar("T")
 
 ANNA = "+36301234567"
 STICK = ClaimantView("stick", "8936200000000000142")
 OTHER = ClaimantView("other", "8936200000000000267")
+CHECKED = 20  # of the rows that the writer remembers
 START = datetime(2026, 11, 22, 19, 0, tzinfo=UTC)
 
 
@@ -138,13 +140,32 @@ async def open_desk(
 ) -> AsyncIterator[Desk]:
     clock = clock or ManualClock()
     journal = await Journal.open(directory, clock=clock)
-    dispatcher = Dispatcher(journal, settings, clock)
+    limits = {"limits_of": wiring.pop("limits_of")} if "limits_of" in wiring else {}
+    dispatcher = Dispatcher(journal, settings, clock, **limits)
     service = Service(journal, dispatcher, settings, clock, **wiring)
     desk = Desk(journal, dispatcher, service, clock)
     journal.on_outbox(desk.rows.extend)
+    _compare_memory(journal)
     try:
         await service.start()
         yield desk
     finally:
         await dispatcher.stop()
         await journal.close()
+
+
+def _compare_memory(journal: Journal) -> None:
+    """After each commit: what the writer remembers of rows is what SQLite has."""
+    tx = journal._writer._tx
+    committed = tx.committed
+
+    def compare() -> None:
+        committed()
+        for seq, row in list(tx._recent._orders.items())[-CHECKED:]:
+            order = SqlReader.order(tx, seq)
+            assert order is not None
+            assert rows.order_values(order, seq) == row
+        for seq, known in list(tx._recent._attempts.items())[-CHECKED:]:
+            assert [rows.attempt_values(attempt) for attempt in SqlReader.attempts(tx, seq)] == known
+
+    tx.committed = compare  # type: ignore[method-assign]

@@ -256,22 +256,26 @@ async def test_an_older_journal_is_copied_and_brought_up_to_date(tmp_path, monke
     journal = await Journal.open(tmp_path)
     await journal.write(emit("old"))
     await journal.close()
-    files = [*migrate.schema_files(), (2, "-- more\nCREATE TABLE more (a TEXT) STRICT;\nDROP TABLE more;\n")]
+    latest = migrate.latest_version()
+    files = [*migrate.schema_files(), (latest + 1, "-- more\nCREATE TABLE more (a TEXT) STRICT;\nDROP TABLE more;\n")]
     monkeypatch.setattr(migrate, "schema_files", lambda: files)
     for _ in range(2):
         journal = await Journal.open(tmp_path)
         assert await payloads(journal) == ["old"]
         await journal.close()
-    copy = tmp_path / f"{FILE_NAME}.v1"
+    copy = tmp_path / f"{FILE_NAME}.v{latest}"
     with sqlite3.connect(copy) as other:
-        assert other.execute("PRAGMA user_version").fetchone() == (1,)
+        assert other.execute("PRAGMA user_version").fetchone() == (latest,)
         assert other.execute("SELECT payload FROM outbox").fetchall() == [("old",)]
     other.close()
 
 
 async def test_a_migration_that_fails_changes_nothing(tmp_path, monkeypatch):
     await (await Journal.open(tmp_path)).close()
-    broken = [*migrate.schema_files(), (2, "CREATE TABLE more (a TEXT);\nCREATE TABLE orders (a TEXT);\n")]
+    broken = [
+        *migrate.schema_files(),
+        (migrate.latest_version() + 1, "CREATE TABLE more (a TEXT);\nCREATE TABLE orders (a TEXT);\n"),
+    ]
     monkeypatch.setattr(migrate, "schema_files", lambda: broken)
     with pytest.raises(StoreRefused, match="orders already exists"):
         await Journal.open(tmp_path)
@@ -379,7 +383,7 @@ async def test_purging_gives_space_back(tmp_path):
     async with open_desk(tmp_path) as desk:
         for start in range(0, 4000, 500):
             await asyncio.gather(*(desk.order(f"{start + n}", "x" * 150) for n in range(500)))
-        await desk.journal.write(lambda tx: tx._db.execute("UPDATE orders SET stage = 'done'"))
+        await desk.journal.write(lambda tx: (tx._db.execute("UPDATE orders SET stage = 'done'"), tx.rolled_back()))
         pages = "PRAGMA page_count"
         before = await desk.journal.read(lambda r: r._db.execute(pages).fetchone()[0])
         future = desk.clock.now() + 1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hardware.usb.ports import UsbInterface, devices, modems, scan
+from hardware.usb.ports import UsbInterface, devices, scan
 from tests.support.usb_tree import QUECTEL, FakeUsb, Interface
 
 
@@ -35,21 +35,13 @@ def usb(tmp_path: Path) -> FakeUsb:
     return FakeUsb(tmp_path)
 
 
-def test_a_quectel_has_its_at_port_at_interface_2(usb: FakeUsb) -> None:
+def test_the_ports_of_a_composite_device(usb: FakeUsb) -> None:
     usb.plug("1-1", 0x2C7C, 0x0125, QUECTEL)
     ports = scan(usb.sysfs)
     assert [port.device for port in ports] == [f"/dev/ttyUSB{n}" for n in range(4)]
-    (found,) = modems(ports)
-    assert found.port.device == "/dev/ttyUSB2"
-    assert found.family == "Quectel EC25"
-    assert found.port.usb_path == "1-1"
-    assert found.port.vid_pid == "2c7c:0125"
-
-
-def test_huawei_by_class_triplet_and_by_the_last_port(usb: FakeUsb) -> None:
-    usb.plug("1-2", 0x12D1, 0x1506, [(0, "ff/02/01", "option", None), (1, "ff/02/02", "option", None)])
-    usb.plug("1-3", 0x12D1, 0x140C, [(n, "ff/ff/ff", "option", None) for n in range(3)])
-    assert [found.port.device for found in modems(scan(usb.sysfs))] == ["/dev/ttyUSB1", "/dev/ttyUSB4"]
+    assert [port.interface for port in ports] == [0, 1, 2, 3]
+    assert {port.usb_path for port in ports} == {"1-1"}
+    assert {port.vid_pid for port in ports} == {"2c7c:0125"}
 
 
 def test_cdc_acm_hangs_on_its_interface(usb: FakeUsb) -> None:
@@ -61,16 +53,13 @@ def test_cdc_acm_hangs_on_its_interface(usb: FakeUsb) -> None:
     (device,) = devices(usb.sysfs)
     assert [(port.device, port.interface) for port in device.ports] == [("/dev/ttyACM0", 0), ("/dev/ttyACM1", 2)]
     assert [interface.driver for interface in device.interfaces] == ["cdc_acm"] * 4
-    (found,) = modems(device.ports)
-    assert found.port.device == "/dev/ttyACM0"
 
 
-def test_a_serial_adapter_is_seen_but_not_taken_for_a_modem(usb: FakeUsb) -> None:
+def test_a_serial_adapter_has_a_name_and_a_driver(usb: FakeUsb) -> None:
     usb.plug("1-4", 0x10C4, 0xEA60, [(0, "ff/00/00", "cp210x", None)], product="Zigbee stick")
     (port,) = scan(usb.sysfs)
     assert port.product == "Zigbee stick"
     assert port.driver == "cp210x"
-    assert modems([port]) == []
 
 
 def test_what_is_not_on_usb_or_half_gone_is_left_out(usb: FakeUsb) -> None:
