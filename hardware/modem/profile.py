@@ -106,6 +106,11 @@ class Model:
     hint: str = ""  # what helps when there is no AT port, besides the general advice
     remark: str = ""
 
+    @property
+    def is_rest(self) -> bool:
+        """It stands for models of a vendor that nobody has listed."""
+        return any(pid is None for _, pid in self.ids)
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:

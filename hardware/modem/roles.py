@@ -108,6 +108,8 @@ def _modem(device: UsbDevice, family: Profile, model: Model) -> Examined:
     asked = sorted((item for item in roles if _may_be_asked(item[1])), key=_preference)
     if not asked:
         kind, problem, hint = _without_at(device, family, model)
+        if kind is Kind.OTHER:
+            return _closed(device, kind, None, None, roles=roles)
         return _closed(device, kind, family, model, problem, hint, roles=roles)
     candidates = tuple(port for port, _ in asked)
     left = tuple((port, role.value) for port, role in roles if role is not None and port not in candidates)
@@ -125,10 +127,10 @@ def _roles(device: UsbDevice, family: Profile, model: Model) -> list[tuple[UsbPo
 
 
 def _role(number: int, triplet: tuple[int, int, int], family: Profile, model: Model) -> Role | None:
-    """By interface number where the row names it, else by class triplet; a triplet that is known to be no AT wins."""
+    """By interface number where the row names it, else by class triplet; one that is known to be no AT port wins."""
     general = _TRIPLETS.get(triplet)
     named = model.ports.get(number)
-    if general is not None and (named is None or not _may_be_asked(general)):
+    if general is not None and (named is None or model.is_rest or not _may_be_asked(general)):
         return general
     if named is not None:
         return named
@@ -182,7 +184,7 @@ def _without_at(device: UsbDevice, family: Profile, model: Model) -> tuple[Kind,
         return Kind.NO_AT, f"shows a network interface ({network}) and no AT port", _joined(hint, model.hint)
     if device.ports:
         return Kind.MODEM, "none of its serial ports is known to speak AT", _REPORT
-    if any(pid is None for _, pid in model.ids):
+    if model.is_rest:
         return Kind.OTHER, None, None  # the vendor makes telephones and keyboards, too
     hint = "unplug it and plug it in again, at a powered hub; `dmesg` may say what is wrong"
     return Kind.MODEM, "shows no serial port", hint
