@@ -21,10 +21,9 @@ OnData = Callable[[int, bytes], None]
 PACKET_FULL, PACKET_HIGH = 64, 512  # octets of a bulk packet at full and at high speed
 READ_SIZE = PACKET_HIGH  # a read of one packet ends with it: a host sends no empty one after a full one
 JOIN_DEADLINE = 5.0  # seconds for a thread whose endpoint is gone; it ends with the next tick of the host's frames
-EP0_TRIES = 50
 
 _DESCRIPTORS_V2, _STRINGS = 3, 2
-_HAS_FULL_SPEED, _HAS_HIGH_SPEED = 1, 2
+_HAS_FULL_SPEED, _HAS_HIGH_SPEED, _ALL_REQUESTS = 1, 2, 64
 _ENABLE, _SETUP = 2, 4
 _EVENT = struct.Struct("<8sB3x")  # the setup packet, the kind of event
 _SET_CONTROL_LINE_STATE = 0x22
@@ -32,13 +31,20 @@ _BULK = 2
 
 
 class VendorFunction:
-    """Interfaces with a bulk endpoint each way. `on_data(interface, octets)` comes on the loop that made it."""
+    """Interfaces with a bulk endpoint each way. `on_data(interface, octets)` comes on the loop that made it.
 
-    def __init__(self, folder: Path, source: str, triplets: Sequence[Triplet], on_data: OnData) -> None:
+    With `status`, each packet to the host begins with these octets, and requests to the device are accepted: an FTDI
+    chip is nothing more to its driver.
+    """
+
+    def __init__(
+        self, folder: Path, source: str, triplets: Sequence[Triplet], on_data: OnData, status: bytes = b""
+    ) -> None:
         self.opened = [0] * len(triplets)
         """How often a program has raised DTR, by interface: nothing opens a port of `option` without."""
         self._folder = folder
         self._on_data = on_data
+        self._status = status
         self._loop = asyncio.get_running_loop()
         self._count = len(triplets)
         self._queues: list[queue.SimpleQueue[bytes | None]] = []
@@ -47,7 +53,7 @@ class VendorFunction:
         folder.mkdir(parents=True, exist_ok=True)
         _mount(source, folder)
         self._ep0 = os.open(folder / "ep0", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        os.write(self._ep0, _descriptors(triplets))
+        os.write(self._ep0, _descriptors(triplets, all_requests=bool(status)))
         os.write(self._ep0, struct.pack("<IIII", _STRINGS, 16, 0, 0))
         self._loop.add_reader(self._ep0, self._events)
 
@@ -55,7 +61,9 @@ class VendorFunction:
         """Say `data`; False: the host has not configured the device."""
         if not self._queues:
             return False
-        self._queues[interface].put(data)
+        room = PACKET_HIGH - len(self._status) if self._status else len(data)
+        for start in range(0, len(data), room):
+            self._queues[interface].put(self._status + data[start : start + room])
         return True
 
     def unplugged(self) -> None:
@@ -99,13 +107,13 @@ class VendorFunction:
             thread.start()
 
     def _setup(self, packet: bytes) -> None:
-        """Accept what a host asks an interface for; only whether it raises DTR is of interest."""
-        kind, request, value, index, _length = struct.unpack("<BBHHH", packet)
+        """Accept whatever a host asks for; only whether it raises DTR is of interest."""
+        kind, request, value, index, length = struct.unpack("<BBHHH", packet)
         if request == _SET_CONTROL_LINE_STATE and value & 1 and index < self._count:
             self.opened[index] += 1
         with contextlib.suppress(OSError):  # the host may be gone by now
             if kind & 0x80:
-                os.write(self._ep0, b"")
+                os.write(self._ep0, (self._status + bytes(length))[:length])
             else:
                 os.read(self._ep0, 0)
 
@@ -126,7 +134,7 @@ def _say(line: queue.SimpleQueue[bytes | None], ep: int) -> None:
             return
 
 
-def _descriptors(triplets: Sequence[Triplet]) -> bytes:
+def _descriptors(triplets: Sequence[Triplet], *, all_requests: bool) -> bytes:
     """struct usb_functionfs_descs_head_v2, then the descriptors for each speed (USB 2.0 9.6.5, 9.6.6)."""
     count = struct.pack("<I", 3 * len(triplets))
     blobs = []
@@ -138,7 +146,8 @@ def _descriptors(triplets: Sequence[Triplet]) -> bytes:
             blob += struct.pack("<4BHB", 7, 5, 2 * number + 2, _BULK, packet, 0)
         blobs.append(blob)
     body = count + count + b"".join(blobs)
-    return struct.pack("<III", _DESCRIPTORS_V2, 12 + len(body), _HAS_FULL_SPEED | _HAS_HIGH_SPEED) + body
+    flags = _HAS_FULL_SPEED | _HAS_HIGH_SPEED | (_ALL_REQUESTS if all_requests else 0)
+    return struct.pack("<III", _DESCRIPTORS_V2, 12 + len(body), flags) + body
 
 
 def _mount(source: str, folder: Path) -> None:

@@ -59,6 +59,7 @@ class GadgetLine:
         gadget.mkdir()
         _write(gadget / "idVendor", hex(stick.vid))
         _write(gadget / "idProduct", hex(stick.pid))
+        _write(gadget / "bcdDevice", hex(stick.release))
         strings = gadget / "strings" / "0x409"
         strings.mkdir()
         _write(strings / "manufacturer", stick.manufacturer)
@@ -76,7 +77,11 @@ class GadgetLine:
             self._function(f"ffs.{gadget.name}")
             first = len(stick.functions)
             self._vendor = VendorFunction(
-                self._folder, gadget.name, stick.triplets, lambda index, data: self._hears(first + index)(data)
+                self._folder,
+                gadget.name,
+                stick.triplets,
+                lambda index, data: self._hears(first + index)(data),
+                stick.status,
             )
 
     def open(self) -> None:

@@ -8,6 +8,8 @@ import traceback
 from tests.kernel.host import Host, host
 from tests.kernel.machine import END_OF_OUTPUT
 
+FOLDER = "tests/kernel"
+
 
 def main() -> None:
     output = os.open(Host.device("output"), os.O_WRONLY)
@@ -27,7 +29,8 @@ def run(arguments: list[str]) -> int:
     import pytest
 
     plugins = [word for name in ("cacheprovider", "xdist", "hypothesispytest") for word in ("-p", f"no:{name}")]
-    return int(pytest.main([*plugins, *arguments, "tests/kernel"]))
+    chosen = any(word.startswith(FOLDER) for word in arguments)
+    return int(pytest.main([*plugins, *arguments, *(() if chosen else (FOLDER,))]))
 
 
 if __name__ == "__main__":

@@ -76,8 +76,7 @@ class Plugged:
         return self._lab.call(action)
 
     def _complete(self, ports: list[UsbPort]) -> list[UsbPort]:
-        wanted = len(self.stick.functions) + len(self.stick.triplets) or 1
-        return ports if len(ports) == wanted else []
+        return ports if len(ports) == self.stick.ports else []
 
 
 class Lab:

@@ -27,6 +27,13 @@ class Stick:
     triplets: tuple[Triplet, ...] = ()
     at: int | None = None
     serial: str = ""
+    release: int = 0x0100  # bcdDevice
+    status: bytes = b""  # what an FTDI chip puts in front of each packet: the state of its lines
+
+    @property
+    def ports(self) -> int:
+        """How many serial ports the kernel makes of it."""
+        return len(self.functions) + len(self.triplets)
 
     @property
     def vid_pid(self) -> str:
@@ -59,6 +66,15 @@ STICKS = {
         functions=("acm",) * 3,
         at=0,
     ),
+    # ftdi_sio: a SIM800 board on a cable that says nothing of it
+    "ft232r": Stick(
+        *(0x0403, 0x6001, "FTDI", "FT232R USB UART", "sim800l"),
+        triplets=((0xFF, 0xFF, 0xFF),),
+        at=0,
+        serial="A50285BI",
+        release=0x0600,
+        status=b"\x01\x60",
+    ),
     # no serial port for a phone: reported with the fix, never opened (domain A1, A1.6)
     "cdrom": Stick(0x12D1, 0x1F01, "HUAWEI_MOBILE", "HUAWEI_MOBILE", functions=("mass_storage",)),
     "hilink": Stick(0x12D1, 0x14DC, "HUAWEI_MOBILE", "HUAWEI_MOBILE", functions=("ecm",)),
@@ -66,4 +82,4 @@ STICKS = {
 }
 
 # QEMU's own serial adapter on its xHCI controller, with a phone behind it. Its descriptors are QEMU's.
-ADAPTER = Stick(0x0403, 0x6001, "QEMU", "QEMU USB SERIAL", "sim800l", at=0)
+ADAPTER = Stick(0x0403, 0x6001, "QEMU", "QEMU USB SERIAL", "sim800l", functions=("qemu",), at=0)

@@ -29,7 +29,14 @@ FILLING = 1 << 18  # octets; more than the buffers of driver, gadget and termina
 CLOSED = 10.0  # seconds for a driver to let go of a port whose stick is gone
 STALL = 1.0  # seconds that the loop may stand still
 NUMBER = "+36301234567"
-DRIVERS = {"ec25": "option", "sim7600": "option", "e3372": "option", "sara": "cdc_acm", "adapter": "ftdi_sio"}
+DRIVERS = {
+    "ec25": "option",
+    "sim7600": "option",
+    "e3372": "option",
+    "sara": "cdc_acm",
+    "ft232r": "ftdi_sio",
+    "adapter": "ftdi_sio",
+}
 
 
 @pytest.mark.short
@@ -48,7 +55,7 @@ async def test_its_driver_binds_and_the_phone_answers_behind_its_at_port(lab, na
     finally:
         await channel.close()
     assert stick.phone.imei in "".join(response.lines)
-    if stick.line.opened:  # what the device itself knows: no other port was touched
+    if len(stick.line.opened) > 1:  # what the device itself knows: no other port was touched
         assert [bool(count) for count in stick.line.opened] == [at == stick.stick.at for at in range(len(stick.ports))]
 
 
