@@ -37,6 +37,7 @@ from sms_bridge.mqtt.front import Mqtt
 from sms_bridge.mqtt.handlers import make_handlers
 from sms_bridge.mqtt.requests import Handler, RequestError
 from sms_bridge.mqtt.settings import MqttSettings, TlsSettings
+from sms_bridge.observe.systemd import Notifier
 from sms_bridge.routes.modem import ModemRoute
 from sms_bridge.store.journal import Journal
 from sms_bridge.store.pins import PinFile
@@ -77,6 +78,7 @@ class Bridge:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ended = asyncio.Event()
         self._code = 0
+        self._systemd = Notifier()
         self._shown_modems: tuple[object, ...] = ()
         self._started_at = datetime.now(UTC)
         self._journal: Journal
@@ -94,6 +96,7 @@ class Bridge:
                 return self._code
             await self._ended.wait()
             log.info("stopping: a send under way may end first")
+            self._systemd.stopping()
         return self._code
 
     async def _started_in_time(self, stack: AsyncExitStack) -> bool:
@@ -145,6 +148,7 @@ class Bridge:
             self._mqtt.attach_log(logging.getLogger(), logging.WARNING)
         self._publish_all()
         self._own(self._tick(), "tick")
+        self._systemd.ready()
         # What was imported and built so far stays: no collection need look at it again.
         gc.freeze()
         if self._journal.opened.check_pending:
@@ -376,10 +380,15 @@ class Bridge:
                 log.error("what has fallen due waits: %s %s", error, error.hint)
             except Exception:  # schedules and deadlines must outlive a mistake of ours
                 log.exception("what has fallen due could not be done")
+            self._systemd.alive()
             health = self.health()
             if health["status"] != shown or loop.time() >= health_at:
                 health_at, shown = loop.time() + HEALTH_PERIOD, health["status"]
                 self._mqtt.states.health(health)
+                modems = health["modems"]
+                self._systemd.status(
+                    f"{modems['ready']} of {modems['total']} modems ready, {health['queue']} orders wait"
+                )
 
     async def _verify(self) -> None:
         problem = await self._journal.verify()
