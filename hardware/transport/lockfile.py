@@ -109,7 +109,7 @@ def _create(file: Path) -> bool:
     """Make it with its content at once, so that nobody ever reads half of it."""
     draft = file.with_name(f"LTMP.{os.getpid()}.{threading.get_ident()}")
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileExistsError:  # of a predecessor with our pid
         with contextlib.suppress(OSError):
             draft.unlink()
@@ -117,6 +117,7 @@ def _create(file: Path) -> bool:
     except OSError:
         return False
     try:
+        os.fchmod(descriptor, 0o644)  # whatever the umask: others must be able to read it
         os.write(descriptor, f"{os.getpid():>10}\n".encode())
         os.link(draft, file)
     except OSError:

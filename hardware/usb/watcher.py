@@ -49,10 +49,11 @@ class Watcher:
         self._uevents = uevents
 
     async def run(self, arrived: Told, changed: Told, left: Told) -> NoReturn:
-        """Tell `arrived` once a device has settled, `changed` when its interfaces or ports are others, `left` at once.
+        """Tell `arrived` once a device has settled, `changed` when interfaces or ports went or came, `left` at once.
 
         Runs until it is cancelled. A device in the plug of one that left is `left`, then `arrived`; one that was never
-        told of leaves in silence. A callback that raises is logged and does not end this.
+        told of leaves in silence. After a reset `changed` may come with all as it was: the ports are new ones, of the
+        same names. A callback that raises is logged and does not end this.
         """
         loop = asyncio.get_running_loop()
         plugs = _Plugs(self._read, self._times, _Tell(arrived, changed, left))
@@ -151,6 +152,7 @@ class _Plug:
     def __init__(self, path: str, mark: Mark, read: Read, times: _Times, tell: _Tell) -> None:
         self.mark = mark
         self.device: UsbDevice | None = None  # as it was told of
+        self._told: frozenset[tuple[str, int]] = frozenset()
         self._path = path
         self._read = read
         self._times = times
@@ -212,7 +214,7 @@ class _Plug:
             self._wait(self._times.cap)
         else:
             self._move(_Stage.SETTLED)
-            self._say(device)
+            self._say(device, mark)
             if mark != self.mark:
                 self.alter(self.mark)
 
@@ -221,11 +223,12 @@ class _Plug:
         self._deadline = max(self._deadline, self._loop.time() + self._times.poll)
         self._wait(self._times.poll)
 
-    def _say(self, device: UsbDevice) -> None:
+    def _say(self, device: UsbDevice, mark: Mark) -> None:
         before, self.device = self.device, device
+        told, self._told = self._told, mark.content
         if before is None:
             self._tell.arrived(device)
-        elif before != device:
+        elif before != device or told != mark.content:
             self._tell.changed(device)
 
     def _hangs(self) -> None:

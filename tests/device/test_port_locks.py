@@ -81,7 +81,11 @@ def file_of(folder: Path, pty: str) -> Path:
 
 
 def test_a_lock_is_as_others_read_it_and_goes(tmp_path: Path, pty: str) -> None:
-    lock = acquire(pty, tmp_path)
+    mask = os.umask(0o077)  # as the service has it
+    try:
+        lock = acquire(pty, tmp_path)
+    finally:
+        os.umask(mask)
     assert lock.files == (file_of(tmp_path, pty),)
     assert file_of(tmp_path, pty).read_text() == f"{os.getpid():>10}\n"
     assert file_of(tmp_path, pty).stat().st_mode & 0o444 == 0o444

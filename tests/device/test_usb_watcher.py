@@ -39,7 +39,6 @@ class Log:
 
     def changed(self, device: UsbDevice) -> None:
         assert self.present[device.path].key == device.key
-        assert self.present[device.path] != device
         self.present[device.path] = device
         self._add("changed", device)
 
@@ -251,6 +250,19 @@ async def test_ports_that_come_and_go_are_changes(usb: FakeUsb) -> None:
         usb.add_port("1-1", (4, "ff/ff/ff", "qmi_wwan", None))
         await log.when(lambda: len(log.present["1-1"].interfaces) == 5)
         assert set(log.words[1:]) == {"changed 1-1"}
+
+
+async def test_ports_that_were_made_anew_under_their_old_names_are_a_change(usb: FakeUsb) -> None:
+    """A reset of the device: whoever had a port open has lost it and may open it again."""
+    usb.plug("1-1", 0x2C7C, 0x0125, QUECTEL)
+    async with watching(usb, poll=0.3) as log:
+        await log.until("arrived 1-1")
+        for interface in QUECTEL:
+            usb.drop_port("1-1", interface[0])
+        for interface in QUECTEL:
+            usb.add_port("1-1", interface)
+        await log.until("arrived 1-1", "changed 1-1")
+        assert log.told[0][1] == log.told[1][1]
 
 
 async def test_what_goes_before_it_settled_was_never_there(usb: FakeUsb) -> None:

@@ -52,6 +52,54 @@ class FakeUsb:
             (self.sysfs / folder).mkdir(parents=True, exist_ok=True)
         self.dev.mkdir(parents=True, exist_ok=True)
 
+    def model(self, name: str) -> None:
+        """What kind of machine it is, such as `Raspberry Pi 4 Model B Rev 1.4`."""
+        file = self.sysfs / "firmware" / "devicetree" / "base" / "model"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(name + "\0")
+
+    def hub(
+        self,
+        path: str,
+        vid: int = 0x1D6B,
+        pid: int = 0x0002,
+        *,
+        ports: int = 4,
+        switches: bool = True,
+        kernel6: bool = True,
+        speed: int = 480,
+    ) -> None:
+        """A hub in a plug, or a root hub (`usb1`); `switches`: its ports' current, `kernel6`: by sysfs."""
+        text = {"idVendor": f"{vid:04x}", "idProduct": f"{pid:04x}", "bDeviceClass": "09", "product": "Hub"}
+        if not path.startswith("usb"):
+            self._make_hubs(path)
+        self._make_device(path, text | {"speed": str(speed)})
+        interface = f"{_bus(path)}-0:1.0" if path.startswith("usb") else f"{path}:1.0"
+        self._make_interface(self.folder(path) / interface, 0, (9, 0, 0))
+        for number in range(1, ports + 1):
+            port = self.folder(path) / interface / f"{path}-port{number}"
+            (port / "power").mkdir(parents=True)
+            (port / "power" / "runtime_status").write_text("active\n")
+            if switches:
+                (port / "power" / "pm_qos_no_power_off").write_text("1\n")
+            if kernel6:
+                (port / "disable").write_text("0\n")
+        if not path.startswith("usb"):
+            self._join_port(path)
+
+    def port(self, path: str) -> Path:
+        """The hub port that a plug is."""
+        head, dot, number = path.rpartition(".")
+        bus, _, root_number = path.partition("-")
+        hub, number = (head, number) if dot else (f"usb{bus}", root_number)
+        interface = f"{bus}-0:1.0" if hub.startswith("usb") else f"{hub}:1.0"
+        return self.folder(hub) / interface / f"{hub}-port{number}"
+
+    def peers(self, path: str, other: str) -> None:
+        """Two plugs are the halves of one USB 3 socket."""
+        _link(self.port(path) / "peer", self.port(other))
+        _link(self.port(other) / "peer", self.port(path))
+
     def plug(
         self,
         path: str,
@@ -74,6 +122,7 @@ class FakeUsb:
             text["manufacturer"] = manufacturer
         text["bConfigurationValue"] = "" if configuration is None else str(configuration)
         self._make_device(path, text)
+        self._join_port(path)
         for interface in interfaces:
             self.add_port(path, interface)
         return self.nodes(path)
@@ -88,6 +137,7 @@ class FakeUsb:
         for number in device.interfaces:
             self._unlink(self.sysfs / "bus/usb/devices" / self._interface_name(path, number, device))
         self._unlink(self.sysfs / "bus/usb/devices" / path)
+        self._unlink(self.port(path) / "device")
         shutil.rmtree(folder)
         self._tell("remove", folder, "usb", DEVTYPE="usb_device")
 
@@ -162,9 +212,13 @@ class FakeUsb:
         for name in (f"usb{bus}", *(f"{bus}-{'.'.join(ports[:depth])}" for depth in range(1, len(ports)))):
             if self.folder(name).exists():
                 continue
-            self._make_device(name, {"idVendor": "1d6b", "idProduct": "0002", "bDeviceClass": "09", "product": "Hub"})
-            interface = f"{bus}-0:1.0" if name.startswith("usb") else f"{name}:1.0"
-            self._make_interface(self.folder(name) / interface, 0, (9, 0, 0))
+            self.hub(name)
+
+    def _join_port(self, path: str) -> None:
+        port = self.port(path)
+        if port.exists():
+            _link(port / "device", self.folder(path))
+            _link(self.folder(path) / "port", port)
 
     def _make_device(self, name: str, text: dict[str, str]) -> None:
         bus = _bus(name)
@@ -177,7 +231,8 @@ class FakeUsb:
         node.parent.mkdir(parents=True, exist_ok=True)
         node.touch()
         text = {"busnum": str(bus), "devnum": str(address), "bConfigurationValue": "1", "authorized": "1"} | text
-        text |= {"power/control": "auto", "power/autosuspend_delay_ms": "2000", "uevent": "DEVTYPE=usb_device"}
+        text = {"power/control": "auto", "power/autosuspend_delay_ms": "2000", "power/runtime_status": "active"} | text
+        text = {"uevent": "DEVTYPE=usb_device", "removable": "removable", "speed": "480"} | text
         for file, value in text.items():
             (folder / file).write_text(value + "\n")
         _link(folder / "subsystem", self.sysfs / "bus/usb")
