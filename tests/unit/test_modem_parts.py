@@ -1,43 +1,12 @@
-"""The pieces of a modem's life that need no modem: profiles, back-off, the PIN ledger, the state table."""
+"""The pieces of a modem's life that need no modem: back-off, the PIN ledger, the state table."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
 
-import pytest
-
-from hardware.at import commands
 from hardware.modem import MemoryPinLedger, pin_key
-from hardware.modem import profile as profiles
 from hardware.modem.backoff import Backoff, Node
-
-
-@pytest.mark.parametrize(
-    ("manufacturer", "model", "name"),
-    [
-        ("SIMCOM_Ltd", "SIMCOM_SIM800L", "simcom"),
-        ("SIMCOM INCORPORATED", "SIMCOM_SIM7600E-H", "simcom"),
-        ("huawei", "E173", "huawei"),
-        ("Huawei Technologies Co., Ltd.", "E3372", "huawei"),
-        ("Quectel", "EC25", "quectel"),
-        ("u-blox", "SARA-U201", "ublox"),
-        ("Telit", "LE910C1-EUX", "telit"),
-        ("Sierra Wireless, Incorporated", "MC7455", "sierra"),
-        ("ZTE INCORPORATED", "MF190", "generic"),
-        (None, None, "generic"),
-    ],
-)
-def test_a_modem_finds_its_family(manufacturer: str | None, model: str | None, name: str) -> None:
-    assert profiles.find(manufacturer, model).name == name
-
-
-def test_every_profile_holds_commands_that_may_be_written() -> None:
-    for profile in profiles.shipped():
-        assert len(profile.init_commands) == len(profile.init)
-        assert set(profile.iccid_commands) == set(commands.ICCID_COMMANDS)
-        assert not profile.iccid or profile.iccid_commands[0].prefix == profile.iccid
-        assert not profile.attempts or profile.attempts_commands[0].prefix == profile.attempts
 
 
 def test_backoff_doubles_to_its_cap_and_starts_again() -> None:
