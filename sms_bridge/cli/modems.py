@@ -75,14 +75,15 @@ def survey(
     proc: Path = Path("/proc"),
 ) -> list[Row]:
     """All USB ttys, USB devices that should have one, and configured ports. Opens nothing."""
-    names = {_real(modem.port): modem for modem in configured}
+    fixed = {modem.port: modem for modem in configured if modem.port is not None}
+    names = {_real(port): modem for port, modem in fixed.items()}
     rows = []
     for device in usb.devices(sysfs, dev):
         examined = examine(device)
         rows += [_port_row(port, examined, names, proc) for port in device.ports]
         if not device.ports and examined.problem is not None:
             rows.append(_fill(Row(None, device.vid_pid, device.path, role="none"), device, examined))
-    return rows + [_configured(modem, proc) for modem in configured if _real(modem.port) in names]
+    return rows + [_configured(port, modem, proc) for port, modem in fixed.items() if _real(port) in names]
 
 
 def _port_row(port: usb.UsbPort, examined: Examined, names: dict[str, ModemSettings], proc: Path) -> Row:
@@ -110,11 +111,11 @@ def _role(port: usb.UsbPort, examined: Examined) -> str:
     return "at" if examined.candidates[:1] == (port,) else "other"
 
 
-def _configured(modem: ModemSettings, proc: Path) -> Row:
-    row = Row(modem.port, role="configured", configured=modem.name, baudrate=modem.baudrate)
-    if "://" in modem.port:
+def _configured(port: str, modem: ModemSettings, proc: Path) -> Row:
+    row = Row(port, role="configured", configured=modem.name, baudrate=modem.baudrate)
+    if "://" in port:
         return row
-    if not Path(modem.port).exists():
+    if not Path(port).exists():
         row.problem = "there is no such device"
         row.fix = "plug the modem in, or correct the port; names under /dev/serial/by-id stay the same"
     else:

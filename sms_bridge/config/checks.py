@@ -11,6 +11,7 @@ from sms_bridge.config.document import Document, KeyPath
 from sms_bridge.config.errors import Problem
 from sms_bridge.config.report import problem_at
 from sms_bridge.config.schema import member as member_of
+from sms_bridge.config.schema import phone_digits
 
 
 def cross_checks(document: Document, file: str) -> list[Problem]:
@@ -40,13 +41,16 @@ def _mqtt(mqtt: dict[str, Any]) -> _Found:
 def _modems(modems: Any) -> _Found:
     if not isinstance(modems, list):
         return
-    for key, what in (("name", "is called so"), ("port", "has this port")):
+    plugs = (("imei", "has this IMEI"), ("iccid", "has this ICCID"), ("usb_path", "has this plug"))
+    for key, what in (("name", "is called so"), ("port", "has this port"), *plugs):
         seen: dict[Any, int] = {}
         for index, modem in enumerate(modems):
             default = f"modem-{index + 1}" if key == "name" else None
             value = modem.get(key, default) if isinstance(modem, dict) else None
             if not isinstance(value, str):
                 continue
+            if key in ("imei", "iccid"):
+                value = phone_digits(value)
             if value in seen:
                 yield ("modems", index, key), f"modems[{seen[value]}] {what} too", "each modem needs its own"
             seen.setdefault(value, index)

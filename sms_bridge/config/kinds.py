@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import voluptuous as vol
@@ -250,11 +250,12 @@ class MapOf:
 
 
 class Section:
-    """A group of known keys; nothing after the colon means all defaults."""
+    """A group of known keys; nothing after the colon means all defaults. `one_of`: exactly one of these must be."""
 
-    def __init__(self, keys: dict[Any, Kind], example: str) -> None:
+    def __init__(self, keys: dict[Any, Kind], example: str, *, one_of: tuple[str, ...] = ()) -> None:
         self.keys = keys
         self._example = example
+        self._one_of = one_of
         self._check = vol.Schema(keys)
 
     @property
@@ -266,6 +267,8 @@ class Section:
                 str(key.schema): {**kind.json, "description": key.description} for key, kind in self.keys.items()
             },
         }
+        if self._one_of:
+            return {**result, "oneOf": [{"required": [key]} for key in self._one_of]}
         required = [str(key.schema) for key in self.keys if isinstance(key, vol.Required)]
         # A group with a key that must be there cannot be left empty.
         return {**result, "required": required} if required else {**result, "type": ["object", "null"]}
@@ -273,8 +276,23 @@ class Section:
     def __call__(self, value: Any) -> dict[str, Any]:
         if value is not None and not isinstance(value, dict):
             raise Wrong("must be a group of keys", f"each on a line of its own, indented, such as {self._example}")
-        result: dict[str, Any] = self._check({} if value is None else value)
+        given = {} if value is None else value
+        errors: list[Any] = list(self._choice(given))
+        try:
+            result: dict[str, Any] = self._check(given)
+        except vol.MultipleInvalid as error:
+            raise vol.MultipleInvalid([*errors, *error.errors]) from None
+        if errors:
+            raise vol.MultipleInvalid(errors)
         return result
+
+    def _choice(self, given: dict[Any, Any]) -> Iterator[Wrong]:
+        """What is wrong about the keys of which there must be exactly one."""
+        found = [key for key in self._one_of if key in given]
+        if self._one_of and not found:
+            yield Wrong(f"needs one of {', '.join(self._one_of)}", f"such as {self._example}")
+        for key in found[1:]:
+            yield Wrong(f"stands beside {found[0]}", "keep one of the two; make another entry for the other", [key])
 
     def meant(self, key: str) -> str:
         """What somebody who wrote the unknown `key` may have meant; empty if there is no telling."""

@@ -20,6 +20,7 @@ from sms_bridge.config.settings import (
     SendingSettings,
     Settings,
     TlsSettings,
+    UsbSettings,
     VirtualModemSettings,
     default_data_dir,
 )
@@ -102,6 +103,7 @@ class _Loader:
         return Settings(
             mqtt=self._mqtt(data.get("mqtt", {}), document),
             modems=tuple(self._modem(index, modem, data) for index, modem in enumerate(data.get("modems", []))),
+            usb=UsbSettings(**data.get("usb", {})),
             virtual_modems=VirtualModemSettings(**data.get("virtual_modems", {})),
             default_region=data.get("default_region"),
             data_dir=data_dir,

@@ -32,14 +32,15 @@ BAUDRATES = (1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 4
 FORBIDDEN_COMMANDS = re.compile(r"AT(?:\+CPIN|\+CLCK|\+CPWD|\+CMG[SWD]|\+CMSS|\^SETPORT|D|Z|&F)", re.IGNORECASE)
 
 
-def _phone_digits(text: str) -> str:
+def phone_digits(text: str) -> str:
+    """Without what people put between digits."""
     return re.sub(r"[\s()./-]", "", text)
 
 
 def member(text: str) -> str:
     """A group's member as `@name`, or a number without what people put between digits."""
     text = text.strip().removeprefix("@")
-    return _phone_digits(text) if re.fullmatch(r"\+?[0-9\s()./-]+", text) else f"@{text}"
+    return phone_digits(text) if re.fullmatch(r"\+?[0-9\s()./-]+", text) else f"@{text}"
 
 
 class _AtCommand(Text):
@@ -79,12 +80,26 @@ def _host_hint(text: str) -> str:
 
 
 _RAW_PHONE = r"[\s()./-]*\+?(?:[\s()./-]*[0-9]){3,15}[\s()./-]*"
-PHONE = Text(r"\+?[0-9]{3,15}", "a phone number such as +36301234567", clean=_phone_digits, raw=_RAW_PHONE)
+PHONE = Text(r"\+?[0-9]{3,15}", "a phone number such as +36301234567", clean=phone_digits, raw=_RAW_PHONE)
 MEMBER = Text(
     rf"\+?[0-9]{{3,15}}|@{NAME}",
     "a contact's name or a phone number",
     clean=member,
     raw=rf"{_RAW_PHONE}|\s*@?{NAME}\s*",
+)
+IMEI = Text(
+    r"[0-9]{15}", "the 15 digits of an IMEI in quotes", clean=phone_digits, raw=r"[\s()./-]*(?:[0-9][\s()./-]*){15}"
+)
+ICCID = Text(
+    r"89[0-9]{16,20}",
+    "the 18 to 22 digits on the SIM in quotes, beginning with 89",
+    clean=phone_digits,
+    raw=r"[\s()./-]*8[\s()./-]*9(?:[\s()./-]*[0-9]){16,20}[\s()./-]*",
+)
+USB_PATH = Text(
+    r"[0-9]{1,3}-[0-9]{1,3}(?:\.[0-9]{1,3}){0,6}",
+    "a plug such as 1-1.3",
+    hint=lambda text: "`sms-bridge modems` shows it",
 )
 PIN = Text(r"[0-9]{4,8}", "4 to 8 digits in quotes")
 MODEM_NAME = Text(
@@ -166,7 +181,10 @@ QUOTA = Section(
 
 MODEM = Section(
     {
-        vol.Required("port", description="/dev/…, socket://host:port or rfc2217://host:port"): PORT,
+        _opt("imei", "of the modem, in quotes: the name and the rest of this entry follow it into any plug"): IMEI,
+        _opt("iccid", "of a SIM, in quotes: they follow the SIM into any modem"): ICCID,
+        _opt("usb_path", "a plug, such as 1-1.3: they are for whatever modem is in it"): USB_PATH,
+        _opt("port", "/dev/…, socket://host:port or rfc2217://host:port"): PORT,
         _opt("name", "its name in topics; without it modem-1, modem-2, …"): MODEM_NAME,
         _opt("baudrate", "bits per second on the wire; USB sticks ignore it"): Number(*BAUDRATES),
         _opt("pin", "the SIM's PIN, in quotes; tried once"): PIN,
@@ -175,13 +193,25 @@ MODEM = Section(
         _opt("quota", "limits of the SIM in this modem, where they differ from the common ones"): QUOTA,
         _opt("init_commands", "AT commands after the bridge's own set-up"): ListOf(AT_COMMAND, 20, "- AT+CGSMS=1"),
     },
-    "port: /dev/ttyUSB2",
+    'imei: "860461024123456"',
+    one_of=("imei", "iccid", "usb_path", "port"),
 )
 
 ROOT = Section(
     {
         _opt("mqtt", "the broker"): MQTT,
-        _opt("modems", "what is connected; USB sticks and serial servers"): ListOf(MODEM, 64, "- port: /dev/ttyUSB2"),
+        _opt("modems", "names and PINs for modems; serial ports and servers"): ListOf(
+            MODEM, 64, "- port: /dev/ttyUSB2"
+        ),
+        _opt("usb", "modems that are found in their plugs"): Section(
+            {
+                _opt("discover", "false: only what stands under modems with a port"): Flag(),
+                _opt("adapters", "auto: ask bare serial adapters whether a modem is behind them; never"): Choice(
+                    "auto", "never"
+                ),
+            },
+            "adapters: never",
+        ),
         _opt("virtual_modems", "emulated modems, used when there is no other"): Section(
             {
                 _opt("count", "how many; 0: none"): Whole(0, 16),

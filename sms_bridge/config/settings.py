@@ -44,10 +44,13 @@ class MqttSettings:
 
 @dataclass(frozen=True, slots=True)
 class ModemSettings:
-    """One modem that is named in the configuration."""
+    """One modem that is named in the configuration: by exactly one of `imei`, `iccid`, `usb_path` and `port`."""
 
     name: str
-    port: str
+    port: str | None = None
+    imei: str | None = None
+    iccid: str | None = None
+    usb_path: str | None = None
     baudrate: int = 115_200
     pin: str | None = field(default=None, repr=False)
     number: str | None = None  # the SIM's own number, E.164, where the SIM does not know it
@@ -57,8 +60,18 @@ class ModemSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class UsbSettings:
+    """Modems that are found in their plugs."""
+
+    discover: bool = True
+    adapters: Literal["auto", "never"] = "auto"  # whether bare serial adapters are asked if a modem is behind them
+    sysfs: Path = Path("/sys")  # this and the next are for tests, and no key sets them
+    dev: Path = Path("/dev")
+
+
+@dataclass(frozen=True, slots=True)
 class VirtualModemSettings:
-    """Emulated modems, started when `modems` is empty and none is plugged in."""
+    """Emulated modems, started when `modems` is empty and no real modem was ever seen."""
 
     count: int = 2
     latency: tuple[float, float] = (2.0, 6.0)
@@ -109,6 +122,7 @@ class LoggingSettings:
 class Settings:
     mqtt: MqttSettings = field(default_factory=MqttSettings)
     modems: tuple[ModemSettings, ...] = ()
+    usb: UsbSettings = field(default_factory=UsbSettings)
     virtual_modems: VirtualModemSettings = field(default_factory=VirtualModemSettings)
     default_region: str | None = None  # ISO 3166 code that completes national numbers
     data_dir: Path = field(default_factory=lambda: default_data_dir())

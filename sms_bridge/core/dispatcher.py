@@ -15,6 +15,7 @@ from sms_bridge.core.choice import Rival
 from sms_bridge.core.clock import Clock, SystemClock
 from sms_bridge.core.commit import Commit
 from sms_bridge.core.errors import StoreError
+from sms_bridge.core.lanes import lane_of, lane_of_sim
 from sms_bridge.core.model import ClaimantView, Finished, Job, JobPart, Order, StatusError
 from sms_bridge.core.policy import Gate, LimitsOf, Policy, why
 from sms_bridge.core.ports import Journal, Reader, Transaction
@@ -186,6 +187,15 @@ class Dispatcher:
         """An order was made ready anew, whatever is known of it here."""
         self._queue.drop(order.seq)
         self._queue.push(Entry(order, pending))
+        self._wake()
+
+    def renamed(self, old: str, new: str) -> None:
+        """The journal has renamed a modem that nothing is claimed for."""
+        self._queue.rename(lane_of(old), lane_of(new))
+        sims = (ClaimantView(name).sim for name in (old, new))
+        self._queue.rename(*(lane_of_sim(sim) for sim in sims))
+        self._seen.pop(old, None)
+        self._views.pop(old, None)
         self._wake()
 
     def forget(self, seqs: Sequence[int]) -> None:

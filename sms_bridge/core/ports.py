@@ -81,6 +81,12 @@ class Transaction(Reader, Protocol):
     def orders_busy(self) -> list[Order]:
         """Orders that a modem had begun with when the process ended."""
 
+    def rename_modem(self, old: str, new: str) -> None:
+        """What is not over and asked for this modem asks for `new`."""
+
+    def orders_for(self, modem: str, limit: int) -> list[Order]:
+        """Orders that nobody has begun with and that asked for this modem."""
+
     def add_attempt(self, attempt: Attempt) -> None:
         """Insert."""
 

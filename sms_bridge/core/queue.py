@@ -95,6 +95,8 @@ class OrderQueue:
 
     def loaded(self, lane: Lane, entries: Iterable[Entry], exhausted: bool) -> None:
         """The journal's next orders of `lane`, in their order."""
+        if self._lanes.get(lane.name) is not lane:
+            return  # renamed while it was read
         last: Key | None = None
         for entry in entries:
             last = entry.order.key
@@ -130,6 +132,20 @@ class OrderQueue:
         lane = self.lane(entry.order.lane)
         if lane.heap and lane.heap[0] == entry.order.key:
             heapq.heappop(lane.heap)
+
+    def rename(self, old: str, new: str) -> None:
+        """What the journal has in lane `old` it has in `new` from now on: both are read anew."""
+        for seq, entry in list(self.entries.items()):
+            if entry.order.lane != old:
+                continue
+            entry.order.lane = new
+            if not entry.claimed:
+                del self.entries[seq]
+        for name in (old, new):
+            self._lanes.pop(name, None)
+        for entry in self.entries.values():
+            if entry.order.lane == new and not entry.claimed:
+                heapq.heappush(self.lane(new).heap, entry.order.key)
 
     def drop(self, seq: int) -> Entry | None:
         return self.entries.pop(seq, None)

@@ -170,6 +170,19 @@ class Service:
             self._dispatcher.reconsider(order, None)
         return len(orders)
 
+    async def rename_modem(self, old: str, new: str) -> None:
+        """Orders that wait for `old` by name wait for `new`. StoreError: nothing has changed."""
+        await self._journal.write(lambda tx: tx.rename_modem(old, new))
+        self._dispatcher.renamed(old, new)
+
+    async def remove_modem(self, name: str) -> int:
+        """End the orders that only this modem could have sent, as it will not come back; how many those were."""
+        now, count = self._clock.now(), 0
+        while gone := await self._journal.write(lambda tx: _remove_modem(tx, name, now)):
+            self._dispatcher.forget(gone)
+            count += len(gone)
+        return count
+
     async def get(self, id: str) -> list[dict[str, Any]]:
         """The statuses of all orders of this id, with every attempt. Empty: no such id."""
         return await self._journal.read(lambda reader: _details(reader, id))
@@ -311,6 +324,14 @@ def _cancel(tx: Transaction, id: str, now: int) -> tuple[list[Order], list[int]]
         tx.save_order(order)
         cancelled.append(order.seq)
     return orders, cancelled
+
+
+def _remove_modem(tx: Transaction, name: str, now: int) -> list[int]:
+    orders = tx.orders_for(name, TICK_LIMIT)
+    error = StatusError("modem_removed", f"it was to be sent by {name}, which was removed")
+    for order in orders:
+        sending.finalise(tx, order, now, error)
+    return [order.seq for order in orders]
 
 
 def _resend(tx: Transaction, id: str, now: int) -> list[Order]:

@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sms_bridge.core.conversations import MOST
+from sms_bridge.core.lanes import lane_of, lane_of_sim
 from sms_bridge.core.model import (
     Attempt,
+    ClaimantView,
     InboundPart,
     InboundSet,
     Order,
@@ -117,6 +119,10 @@ class SqlTransaction(SqlReader):
         self._committed = {table: self._highest(table) for table in NUMBERED}
         self._last = dict(self._committed)
         self._recent = RecentRows()
+
+    def run(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """For tables that are no part of the core; never for those of which rows are remembered here."""
+        return self._db.execute(sql, values).fetchall()
 
     def started(self) -> None:
         """A BEGIN has succeeded."""
@@ -312,6 +318,23 @@ class SqlTransaction(SqlReader):
             (q.content_key, q.raw, q.error, q.modem, q.scope, q.storage, q.idx, q.received_at),
         )
         return cursor.rowcount > 0
+
+    def rename_modem(self, old: str, new: str) -> None:
+        self._db.execute(
+            "UPDATE orders SET modem_wanted = ?2, lane = iif(lane = ?3, ?4, lane) "
+            "WHERE modem_wanted = ?1 AND stage IN ('held', 'ready', 'busy')",
+            (old, new, lane_of(old), lane_of(new)),
+        )
+        # A SIM whose ICCID cannot be read has its modem's name.
+        before, after = ClaimantView(old).sim, ClaimantView(new).sim
+        self._db.execute("UPDATE attempts SET sim = ? WHERE sim = ?", (after, before))
+        sql = "UPDATE orders SET sim = ?, lane = ? WHERE lane = ? AND stage IN ('ready', 'busy')"
+        self._db.execute(sql, (after, lane_of_sim(after), lane_of_sim(before)))
+        self._recent.clear()
+
+    def orders_for(self, modem: str, limit: int) -> list[Order]:
+        sql = f"SELECT {rows.ORDER_COLUMNS} FROM orders WHERE modem_wanted = ? AND stage IN ('held', 'ready') LIMIT ?"
+        return [rows.order_from(row) for row in self._db.execute(sql, (modem, limit))]
 
     def emit(self, kind: str, payload: str) -> None:
         seq = self._last["outbox"] = self._last["outbox"] + 1

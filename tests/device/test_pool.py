@@ -17,7 +17,7 @@ from hardware.pool import Binding, MemoryRegister, timeouts
 from hardware.types import ModemState, SendOutcome
 from tests.support.plug_rig import EC25, PlugRig, plug_rig
 
-ONE, TWO = "quectel-ec25-1", "quectel-ec25-2"
+ONE, TWO = "quectel-1", "quectel-2"
 TWO_STICKS = ("ec25", "ec25")
 HILINK = (0x12D1, 0x14DB)
 CH340 = (0x1A86, 0x7523)

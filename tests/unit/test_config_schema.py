@@ -12,7 +12,7 @@ import pytest
 import voluptuous as vol
 
 from sms_bridge.config.schema import ROOT, json_schema
-from sms_bridge.config.settings import ModemSettings, MqttSettings, Settings, TlsSettings
+from sms_bridge.config.settings import ModemSettings, MqttSettings, Settings, TlsSettings, UsbSettings
 
 TYPES: dict[str, Any] = {
     "object": dict,
@@ -31,6 +31,7 @@ def valid(rule: dict[str, Any], value: Any) -> bool:
         "type": lambda want: any(is_a(name, value) for name in ([want] if isinstance(want, str) else want)),
         "enum": lambda want: any(type(value) is type(item) and value == item for item in want),
         "anyOf": lambda want: any(valid(one, value) for one in want),
+        "oneOf": lambda want: sum(valid(one, value) for one in want) == 1,
         "pattern": lambda want: not isinstance(value, str) or re.search(want, value) is not None,
         "minimum": lambda want: not is_a("number", value) or value >= want,
         "maximum": lambda want: not is_a("number", value) or value <= want,
@@ -67,9 +68,11 @@ def accepted(value: Any) -> bool:
     return True
 
 
+BINDINGS = {"imei", "iccid", "usb_path", "port"}
 WORDS = """
     x h hu HUN LS NO auto 5 311 3.1.1 debug loud stick-1 Stick sms/x sms/# $SYS ::1 192.168.1.1 mqtt://h /dev/x ttyUSB0
     socket://h:1 rfc2217://[::1]:4000 +36301234567 0000 12 45s 10m 24h 30d 1w 2-6 AT+CGSMS=1 x.pem
+    860461024123456 86046102-412345-6 8936304444000012345 89-36304444000012345 1-1.3 1-1. usb1
 """
 VALUES: list[Any] = [
     *(None, True, False, 0, 1, 5, 30, 45, 311, 1883, 9600, 65_536, 10**9, -1, 0.5, 1.5),
@@ -108,7 +111,7 @@ def paths() -> list[tuple[str, ...]]:
 
 def wrap(path: tuple[str, ...], value: Any) -> Any:
     for key in reversed(path):
-        value = [{"port": "/dev/x", **value}] if key == "[]" else {key: value}
+        value = [value if BINDINGS & value.keys() else {"port": "/dev/x", **value}] if key == "[]" else {key: value}
     return value
 
 
@@ -152,6 +155,8 @@ def test_schema_and_settings_have_the_same_keys() -> None:
     properties = json_schema()["properties"]
     settings = {field.name for field in dataclasses.fields(Settings)} - {"source"}
     assert settings == properties.keys()
+    usb = {field.name for field in dataclasses.fields(UsbSettings)} - {"sysfs", "dev"}
+    assert usb == properties["usb"]["properties"].keys()
     for name in ("inbound", "sending", "limits", "retention", "logging", "virtual_modems"):
         group = {field.name for field in dataclasses.fields(getattr(Settings(), name))}
         assert group == properties[name]["properties"].keys(), name
