@@ -36,7 +36,7 @@ make_root() {
     mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts $root/dev/pts
     mount -t tmpfs tmpfs $root/dev/shm
     mount -t tmpfs -o mode=755 tmpfs $root/run
-    mount -t tmpfs -o mode=1777 tmpfs $root/tmp
+    /bin/busybox mkdir $root$TMPDIR
     number=0
     while read -r folder; do
         mount --bind "/copies/$number" "$root$folder"
@@ -45,6 +45,7 @@ make_root() {
 }
 
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
+export TMPDIR=/run/tmp # not /tmp: the project itself may be there
 export PYTHONUNBUFFERED=1 SMS_BRIDGE_LAB=1
 main || echo "lab: the guest's program ended with $?"
 /bin/busybox poweroff -f
