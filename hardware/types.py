@@ -205,5 +205,8 @@ class ModemRegister(Protocol):
     async def save(self, modem: KnownModem) -> None:
         """Insert, or replace the one with the same key. Durable when it returns."""
 
+    async def rename(self, modem: KnownModem, old: str) -> None:
+        """As `save`; whatever else the store has under the name `old` goes to the new one, in the same commit."""
+
     async def forget(self, key: str) -> None:
         """Delete; no error when it is not there."""

@@ -10,38 +10,30 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from hardware.errors import HardwareError
-from hardware.modem import Modem, ModemConfig, roles
-from hardware.types import ModemStatus, SendResult
-from hardware.usb import ports as usb
 from sms_bridge.config import Settings
-from sms_bridge.config import settings as configured
 from sms_bridge.core.clock import SystemClock
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.errors import CoreError, StoreError
-from sms_bridge.core.events import event_json
-from sms_bridge.core.model import ClaimantView
-from sms_bridge.core.quota import Limits
 from sms_bridge.core.service import Service
 from sms_bridge.core.settings import DAY, CoreSettings
+from sms_bridge.modems import Modems
 from sms_bridge.mqtt.broker import ManagedBroker, probe
 from sms_bridge.mqtt.errors import LinkError
 from sms_bridge.mqtt.front import Mqtt
 from sms_bridge.mqtt.handlers import make_handlers
-from sms_bridge.mqtt.requests import Handler, RequestError
+from sms_bridge.mqtt.requests import Handler
 from sms_bridge.mqtt.settings import MqttSettings, TlsSettings
 from sms_bridge.observe.systemd import Notifier
-from sms_bridge.routes.modem import ModemRoute
 from sms_bridge.store.journal import Journal
+from sms_bridge.store.modems import ModemTable
 from sms_bridge.store.pins import PinFile
-from sms_bridge.virtual import VirtualModems, VirtualModemsError
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +51,7 @@ def run(settings: Settings) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL)
     try:
         return asyncio.run(Bridge(settings).run())
-    except (CoreError, LinkError, VirtualModemsError) as error:
+    except (CoreError, LinkError) as error:
         hint = getattr(error, "hint", "")
         log.critical("%s%s", error, f" ({hint})" if hint else "")
         return 1
@@ -71,15 +63,12 @@ class Bridge:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._clock = SystemClock()
-        # One for all modems: its lock is what keeps two of them from writing over each other's attempts.
-        self._pins = PinFile(settings.data_dir / "pins")
-        self._modems: dict[str, Modem] = {}
-        self._routes: list[ModemRoute] = []
+        # One ledger for all modems: its lock is what keeps two of them from writing over each other's attempts.
+        self._modems = Modems(settings, PinFile(settings.data_dir / "pins"), self._clock)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ended = asyncio.Event()
         self._code = 0
         self._systemd = Notifier()
-        self._shown_modems: tuple[object, ...] = ()
         self._started_at = datetime.now(UTC)
         self._journal: Journal
         self._dispatcher: Dispatcher
@@ -117,20 +106,15 @@ class Bridge:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, _make_private, settings.data_dir)
         broker = asyncio.create_task(self._broker(stack))
-        chosen = asyncio.create_task(self._choose_modems(stack))
         try:
             self._journal = await Journal.open(settings.data_dir)
             stack.push_async_callback(self._journal.close)
             await self._build(stack)
-            for config in await chosen:
-                self._add_modem(config)
             stack.push_async_callback(self._stop_sending)  # should the rest of the start fail
-            await asyncio.gather(*(modem.start() for modem in self._modems.values()))
-            for route in self._routes:
-                route.start()
+            await self._modems.start(self._service, self._dispatcher, ModemTable(self._journal))
             host, port = await broker
         except BaseException:
-            await _discard(broker, chosen)
+            await _discard(broker)
             raise
         mqtt_settings = await loop.run_in_executor(None, _mqtt_settings, settings, host, port)
         self._mqtt = Mqtt(
@@ -146,7 +130,8 @@ class Bridge:
         await self._mqtt.start()
         if settings.logging.mqtt:
             self._mqtt.attach_log(logging.getLogger(), logging.WARNING)
-        self._publish_all()
+        self._mqtt.states.info(self._info())
+        self._modems.publish_on(self._mqtt)
         self._own(self._tick(), "tick")
         self._systemd.ready()
         # What was imported and built so far stays: no collection need look at it again.
@@ -156,7 +141,7 @@ class Bridge:
 
     async def _build(self, stack: AsyncExitStack) -> None:
         core = _core_settings(self._settings)
-        self._dispatcher = Dispatcher(self._journal, core, self._clock, self._limits_of)
+        self._dispatcher = Dispatcher(self._journal, core, self._clock, self._modems.limits_of)
         stack.push_async_callback(self._dispatcher.stop)
         self._service = Service(
             self._journal,
@@ -164,7 +149,7 @@ class Bridge:
             core,
             self._clock,
             knows_modem=self._modems.__contains__,
-            own_number=self._own_number,
+            own_number=self._modems.own_number,
         )
         while True:
             try:
@@ -185,9 +170,7 @@ class Bridge:
 
     async def _stop_sending(self) -> None:
         """Idempotent."""
-        grace = self._settings.sending.stop_grace
-        await asyncio.gather(*(route.stop(grace) for route in self._routes))
-        await asyncio.gather(*(modem.stop(1.0) for modem in self._modems.values()))
+        await self._modems.stop(self._settings.sending.stop_grace)
 
     async def _broker(self, stack: AsyncExitStack) -> tuple[str, int]:
         """Where the broker is; without a configured one, this machine's, or a child of ours."""
@@ -205,56 +188,6 @@ class Bridge:
         log.info("no MQTT broker answered on port %d: running mosquitto there, on 127.0.0.1 only", mqtt.port)
         return "127.0.0.1", mqtt.port
 
-    async def _choose_modems(self, stack: AsyncExitStack) -> list[ModemConfig]:
-        """The configured ones; else what is plugged in; else two virtual ones."""
-        settings = self._settings
-        if settings.modems:
-            return [_modem_config(settings, modem) for modem in settings.modems if modem.enabled]
-        found = await asyncio.get_running_loop().run_in_executor(None, _plugged_in)
-        if found:
-            return [ModemConfig(_name(family, index), port) for index, (family, port) in enumerate(found, 1)]
-        if not settings.virtual_modems.count:
-            log.warning("no modem is configured and none was found: orders wait")
-            return []
-        virtual = VirtualModems(settings.data_dir / "virtual", settings.virtual_modems)
-        stack.push_async_callback(virtual.stop)
-        ports = await virtual.start()
-        log.info(
-            "no modem was found: %d virtual ones instead; `sms-bridge control deliver from=Anna text=Hello`"
-            " sends them a message",
-            len(ports),
-        )
-        return [ModemConfig(f"virtual-{index}", port) for index, port in enumerate(ports, 1)]
-
-    def _add_modem(self, config: ModemConfig) -> None:
-        modem = Modem(
-            config,
-            sink=self._service,
-            listener=self,
-            pins=self._pins,
-            late=self._late_result,
-        )
-        self._modems[config.name] = modem
-        self._routes.append(ModemRoute(modem, self._dispatcher))
-
-    # What the modems tell (hardware.types.ModemListener).
-
-    def modem_changed(self, status: ModemStatus) -> None:
-        mqtt = getattr(self, "_mqtt", None)
-        if mqtt is not None:
-            mqtt.states.modem_changed(status)
-            self._publish_modems(only_if_changed=True)
-
-    def modem_event(self, modem: str, event: str, data: dict[str, object]) -> None:
-        mqtt = getattr(self, "_mqtt", None)
-        if event == "call" and mqtt is not None:
-            mqtt.link.send(mqtt.topics.call(modem), event_json(event, self._clock.now(), {"modem": modem, **data}))
-            return
-        self._own(self._record_event(event, {"modem": modem, **data}), "modem-event")
-
-    def _late_result(self, token: object, result: SendResult) -> None:
-        self._own(ModemRoute.record_late(self._dispatcher, token, result), "late-result")
-
     async def _record_event(self, event: str, data: dict[str, object]) -> None:
         try:
             await self._service.event(event, **data)
@@ -265,17 +198,17 @@ class Bridge:
 
     def health(self) -> dict[str, Any]:
         """The payload of `sms/bridge/health`."""
-        states = [modem.status.state for modem in self._modems.values()]
-        working = sum(modem.can_send for modem in self._modems.values())
-        verdict = "pass" if working == len(states) and states else "warn" if working else "fail"
+        modems = list(self._modems.statuses())
+        working = self._modems.in_service()
+        verdict = "pass" if working == len(modems) and modems else "warn" if working else "fail"
         return {
             "status": verdict,
             "queue": self._dispatcher.in_memory,
             "sending": self._dispatcher.sending,
-            "modems": {"total": len(states), "ready": working},
-            "sent": sum(modem.status.sent for modem in self._modems.values()),
-            "received": sum(modem.status.received for modem in self._modems.values()),
-            "failures": sum(modem.status.failures for modem in self._modems.values()),
+            "modems": {"total": len(modems), "ready": working},
+            "sent": sum(modem.sent for modem in modems),
+            "received": sum(modem.received for modem in modems),
+            "failures": sum(modem.failures for modem in modems),
             "mqtt": {"connected": self._mqtt.link.connected, "connects": self._mqtt.link.connects},
             "journal": {"commits": self._journal.commits},
             "process": {
@@ -298,59 +231,19 @@ class Bridge:
             await self._journal.backup(target)
             return {"file": str(target)}
 
-        async def interview(name: str) -> None:
-            await _asked(self._modems[name].interview())
-
-        async def reset(name: str) -> None:
-            await _asked(self._modems[name].reset())
-
         handlers = make_handlers(
             self._service,
-            modems=lambda: tuple(self._modems),
-            interview=interview,
-            reset=reset,
+            modems=self._modems.names,
+            interview=self._modems.interview,
+            reset=self._modems.reset,
+            rename=self._modems.rename,
+            remove=self._modems.remove,
             health=health,
             restart=restart,
         )
         return {**handlers, "backup": backup}
 
     # The bridge's own topics and timers.
-
-    def _publish_all(self) -> None:
-        self._mqtt.states.info(self._info())
-        for modem in self._modems.values():
-            self._mqtt.states.modem_changed(modem.status)
-        self._publish_modems()
-
-    def _publish_modems(self, *, only_if_changed: bool = False) -> None:
-        all_of_them = [modem.status for modem in self._modems.values()]
-        shown = tuple(
-            (status.name, status.state, status.model, status.iccid, status.port, len(status.capabilities))
-            for status in all_of_them
-        )
-        if only_if_changed and shown == self._shown_modems:
-            return  # most changes are counters, and this list is long
-        self._shown_modems = shown
-        self._mqtt.states.modems(
-            [
-                {
-                    "name": status.name,
-                    "state": status.state,
-                    "model": status.model,
-                    "manufacturer": status.manufacturer,
-                    "imei": status.imei,
-                    "iccid": status.iccid,
-                    "port": status.port,
-                    "capabilities": status.capabilities,
-                    "quota": self._quota(status),
-                }
-                for status in all_of_them
-            ]
-        )
-
-    def _quota(self, status: ModemStatus) -> dict[str, dict[str, int]]:
-        view = ClaimantView(status.name, status.iccid, status.imei)
-        return self._dispatcher.policy.figures(view, self._clock.now())
 
     def _info(self) -> dict[str, Any]:
         settings = self._settings
@@ -399,15 +292,6 @@ class Bridge:
     def _problem(self, code: str, text: str) -> None:
         self._own(self._record_event(code, {"text": text}), "mqtt-problem")
 
-    def _limits_of(self, modem: ClaimantView) -> Limits:
-        found = next((one.quota for one in self._settings.modems if one.name == modem.name), None)
-        return found if found is not None else self._settings.quota
-
-    def _own_number(self, name: str) -> str | None:
-        settings = next((modem.number for modem in self._settings.modems if modem.name == name), None)
-        modem = self._modems.get(name)
-        return settings or (modem.status.number if modem is not None else None)
-
     def _own(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
@@ -417,13 +301,6 @@ class Bridge:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("the task %s ended: %r", task.get_name(), error, exc_info=error)
-
-
-async def _asked(work: Awaitable[None]) -> None:
-    try:
-        await work
-    except HardwareError as error:
-        raise RequestError(f"{error}{f' ({error.hint})' if error.hint else ''}") from error
 
 
 async def _discard(*tasks: asyncio.Task[Any]) -> None:
@@ -440,34 +317,6 @@ def _make_private(folder: Path) -> None:
         raise StoreError(
             f"the data folder {folder} cannot be made: {error.strerror}", hint="name another under `data_dir:`"
         ) from error
-
-
-def _plugged_in() -> list[tuple[str, str]]:
-    """Family and AT port of each modem that is plugged in and known. Blocking."""
-    seen = [roles.examine(device) for device in usb.devices()]
-    return [
-        (one.family or "modem", one.candidates[0].device)
-        for one in seen
-        if one.kind is roles.Kind.MODEM and one.candidates
-    ]
-
-
-def _name(family: str, index: int) -> str:
-    return f"{re.sub(r'[^a-z0-9]+', '-', family.lower()).strip('-')}-{index}"
-
-
-def _modem_config(settings: Settings, modem: configured.ModemSettings) -> ModemConfig:
-    return ModemConfig(
-        modem.name,
-        modem.port,
-        baudrate=modem.baudrate,
-        pin=modem.pin,
-        delete_after_read=settings.inbound.delete_after_read,
-        sweep_interval=settings.inbound.sweep_interval,
-        init_commands=modem.init_commands,
-        result_timeout=settings.sending.result_timeout,
-        prompt_timeout=settings.sending.prompt_timeout,
-    )
 
 
 def _core_settings(settings: Settings) -> CoreSettings:

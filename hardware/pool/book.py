@@ -26,6 +26,9 @@ class MemoryRegister:
     async def save(self, modem: KnownModem) -> None:
         self.kept[modem.key] = modem
 
+    async def rename(self, modem: KnownModem, old: str) -> None:
+        self.kept[modem.key] = modem
+
     async def forget(self, key: str) -> None:
         self.kept.pop(key, None)
 
@@ -79,13 +82,13 @@ class Book:
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write(), name="modem register")
 
-    async def save(self, modem: KnownModem) -> None:
+    async def rename(self, modem: KnownModem, old: str) -> None:
         """Durable when it returns; raises what the register raises, and then nothing has changed."""
-        await self._register.save(modem)
+        await self._register.rename(modem, old)
         self._known[modem.key] = modem
 
     async def forget(self, key: str) -> None:
-        """As `save`, the other way round."""
+        """As `rename`."""
         await self._register.forget(key)
         self._known.pop(key, None)
         self._dirty.pop(key, None)

@@ -167,10 +167,21 @@ class Pool:
         await modem.start()
         return modem
 
-    async def remove(self, name: str, grace: float = 0.0) -> None:
-        """Forget a modem for good. ModemError: it is configured, or plugged in; or what the register raises."""
+    def check_remove(self, name: str) -> None:
+        """Raise the ModemError that `remove` would."""
         if name in self._holders:
             raise ModemError(f"{name} is plugged in", hint="unplug it first: it would come back at once")
+        self._records.check_forget(name)
+
+    def check_rename(self, old: str, new: str) -> None:
+        """Raise the ModemError that `rename` would."""
+        if new in self.modems:
+            raise ModemError(f"the name {new} is taken", hint="choose another one")
+        self._records.check_rename(old, new)
+
+    async def remove(self, name: str, grace: float = 0.0) -> None:
+        """Forget a modem for good. ModemError: it is configured, or plugged in; or what the register raises."""
+        self.check_remove(name)
         await self._records.forget(name)
         modem = self.modems.pop(name)
         self._virtual.discard(name)
@@ -178,8 +189,7 @@ class Pool:
 
     async def rename(self, old: str, new: str) -> Modem:
         """The modem under its new name; what runs on it is cut off. ModemError, or what the register raises."""
-        if new in self.modems:
-            raise ModemError(f"the name {new} is taken", hint="choose another one")
+        self.check_rename(old, new)
         await self._records.rename(old, new)
         before = self.modems.pop(old)
         holder = self._holders.get(old)

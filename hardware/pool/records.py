@@ -156,24 +156,31 @@ class Records:
         self._book.put(replace(known, pin_key=pin_key(known.key, modem.config.pin), pin_iccid=iccid))
         modem.config = replace(modem.config, pin_sim=iccid)
 
-    async def rename(self, old: str, new: str) -> None:
-        """ModemError with a sentence, or what the register raises; then nothing has changed."""
+    def check_rename(self, old: str, new: str) -> None:
+        """ModemError with a sentence."""
         if old in self._bindings:
             raise ModemError(f"{old} is named in the configuration", hint="change `name` under `modems:` and restart")
-        known = self._book.named(old)
-        if known is None:
+        if self._book.named(old) is None:
             raise ModemError(f"{old} has no name of its own", hint="it is virtual, or was never identified")
         if new in self._bindings or self._book.named(new) is not None:
             raise ModemError(f"the name {new} is taken", hint="choose another one")
-        await self._book.save(replace(known, name=new))
+
+    async def rename(self, old: str, new: str) -> None:
+        """After `check_rename`. Raises what the register raises, and then nothing has changed."""
+        known = self._book.named(old)
+        assert known is not None
+        await self._book.rename(replace(known, name=new), old)
         self._keys.pop(old, None)
         self._noted.pop(old, None)
         self._keys[new] = known.key
 
-    async def forget(self, name: str) -> None:
-        """As `rename`."""
+    def check_forget(self, name: str) -> None:
+        """ModemError with a sentence."""
         if name in self._bindings:
             raise ModemError(f"{name} stands in the configuration", hint="take it out under `modems:` and restart")
+
+    async def forget(self, name: str) -> None:
+        """After `check_forget`; as `rename`."""
         known = self._book.named(name)
         if known is not None:
             await self._book.forget(known.key)

@@ -170,11 +170,6 @@ class Service:
             self._dispatcher.reconsider(order, None)
         return len(orders)
 
-    async def rename_modem(self, old: str, new: str) -> None:
-        """Orders that wait for `old` by name wait for `new`. StoreError: nothing has changed."""
-        await self._journal.write(lambda tx: tx.rename_modem(old, new))
-        self._dispatcher.renamed(old, new)
-
     async def remove_modem(self, name: str) -> int:
         """End the orders that only this modem could have sent, as it will not come back; how many those were."""
         now, count = self._clock.now(), 0

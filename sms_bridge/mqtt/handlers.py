@@ -44,6 +44,8 @@ def make_handlers(
     modems: Callable[[], Sequence[str]] = tuple,
     interview: ModemAction | None = None,
     reset: ModemAction | None = None,
+    remove: ModemAction | None = None,
+    rename: Callable[[str, str], Awaitable[Any]] | None = None,
     health: Callable[[], Awaitable[Any]] | None = None,
     restart: Callable[[], Awaitable[Any]] | None = None,
 ) -> dict[str, Handler]:
@@ -56,9 +58,11 @@ def make_handlers(
         "message/estimate": questions.estimate,
         "inbox/list": questions.inbox,
     }
-    for name, action in (("modem/interview", interview), ("modem/reset", reset)):
+    for name, action in (("modem/interview", interview), ("modem/reset", reset), ("modem/remove", remove)):
         if action is not None:
             handlers[name] = _on_modem(action, modems)
+    if rename is not None:
+        handlers["modem/rename"] = _rename(rename)
     for name, plain in (("health_check", health), ("restart", restart)):
         if plain is not None:
             handlers[name] = _without_fields(plain)
@@ -133,6 +137,13 @@ def _on_modem(action: ModemAction, modems: Callable[[], Sequence[str]]) -> Handl
             there = ", ".join(modems()) or "none"
             raise RequestError(f"there is no modem {_shown(name)}; there are: {there}")
         return await action(name)
+
+    return handler
+
+
+def _rename(action: Callable[[str, str], Awaitable[Any]]) -> Handler:
+    async def handler(fields: dict[str, Any]) -> Any:
+        return await action(text_field(fields, "from", "old", "modem"), text_field(fields, "to", "new", "name"))
 
     return handler
 

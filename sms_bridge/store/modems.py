@@ -30,6 +30,17 @@ class ModemTable:
         row = _row(modem)
         await self._journal.write(lambda tx: _sql(tx).run(_REPLACE, row))
 
+    async def rename(self, modem: KnownModem, old: str) -> None:
+        """Orders that wait for it by its old name wait for it by the new one."""
+        row, new = _row(modem), modem.name
+        assert new is not None
+
+        def work(tx: Transaction) -> None:
+            _sql(tx).run(_REPLACE, row)
+            tx.rename_modem(old, new)
+
+        await self._journal.write(work)
+
     async def forget(self, key: str) -> None:
         await self._journal.write(lambda tx: _sql(tx).run("DELETE FROM modems WHERE key = ?", (key,)))
 

@@ -49,7 +49,7 @@ def test_two_unlike_sticks_are_ready_one_is_pulled_out_in_every_moment_of_a_send
             again, at = house.ready(third, since)
             observe("insertion to `ready` on MQTT", at - began)
             assert again == name
-        assert {moment: house.final(moment) for moment in moments} == moments
+            assert house.final(moment) == moments[moment]
         house.order("after", modem="alarm")
         assert house.final("after") == "sent"
     rows = [(row["text"], row["accepted"]) for row in bench.ledger("submit")]

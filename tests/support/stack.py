@@ -325,7 +325,8 @@ def write_config(
     file: Path, *, mqtt_port: int, ports: Sequence[str], extra: str = "", mqtt: Sequence[str] = ()
 ) -> Path:
     lines = ["mqtt:", "  host: 127.0.0.1", f"  port: {mqtt_port}", *(f"  {line}" for line in mqtt)]
-    lines += ["default_region: HU", "modems:"]
+    # A modem that is plugged into the developer's machine is nobody's business here.
+    lines += ["default_region: HU", "usb: {discover: false}", "modems:"]
     for index, port in enumerate(ports):
         lines += [f"  - name: modem{index}", f"    port: {port}"]
     file.write_text("\n".join(lines) + "\n" + extra, encoding="utf-8")
