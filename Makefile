@@ -10,7 +10,7 @@ PATHS := hardware sms_bridge tests bench
 WORKERS ?= 2
 ARGS ?=
 
-.PHONY: help run test test-quick test-plug lint bench nightly clean distclean
+.PHONY: help run test test-quick test-plug test-kernel lint bench nightly clean distclean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -29,6 +29,10 @@ test-quick: ## the checks and the fast rings only, for the next minute of work
 	@scripts/check.sh
 	@$(BIN)/python -m pytest -q tests/unit tests/exchange $(ARGS)
 
+test-kernel: ## the kernel lab: USB sticks come and go in a virtual machine (ARGS="-m short" for a minute of it)
+	@scripts/bootstrap.sh kernel
+	@$(BIN)/python -m tests.kernel $(ARGS)
+
 test-plug: ## 500 times a stick is pulled, in every state, with orders under way (some minutes)
 	@scripts/bootstrap.sh test
 	@PLUG_CYCLES=$${PLUG_CYCLES:-500} $(BIN)/python -m pytest -q -s tests/system/test_plug_cycles.py $(ARGS)
@@ -42,7 +46,7 @@ bench: ## the measurements of docs/development.md; prints a table and writes JSO
 	@$(BIN)/python -m bench $(ARGS)
 
 # No property needs four hours: one that does hangs.
-nightly: ## the property tests with 100 000 examples each (hours)
+nightly: ## the property tests with 100 000 examples each (two hours)
 	@scripts/bootstrap.sh test
 	@HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n $(WORKERS) --timeout 14400 tests/unit tests/exchange $(ARGS)
 
@@ -50,5 +54,5 @@ clean: ## remove caches and build products; keeps .venv and data
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/results
 	@find hardware sms_bridge tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
-distclean: clean ## also remove .venv
-	@rm -rf .venv sms_bridge.egg-info
+distclean: clean ## also remove .venv and the lab's kernel
+	@rm -rf .venv .lab sms_bridge.egg-info

@@ -1,24 +1,29 @@
 #!/bin/sh
-# Installs what `run` or `test` needs and is missing: Debian packages, and .venv with the Python packages.
-# usage: bootstrap.sh run|test. Asks nothing; says what it does; a second call with nothing to do is silent and fast.
+# Installs what `run` or `test` needs and is missing: Debian packages, and .venv with the Python packages. For `kernel`,
+# the kernel lab: QEMU too, and a Debian kernel in .lab, unpacked and not installed.
+# usage: bootstrap.sh run|test|kernel. Asks nothing; says what it does; a second call with nothing to do is silent and fast.
 set -eu
 cd "$(dirname "$0")/.."
 PATH="$PATH:/usr/sbin:/sbin"
 export PATH LC_ALL=C DEBIAN_FRONTEND=noninteractive
 
 goal=${1:-run}
+target=$goal # what a person types after make
 venv=.venv
-stamp=$venv/.ready-$goal
+lab=.lab
 
 main() {
     case $goal in
         run | test) ;;
-        *) die "usage: scripts/bootstrap.sh run|test" ;;
+        kernel) goal=test target=test-kernel ;;
+        *) die "usage: scripts/bootstrap.sh run|test|kernel" ;;
     esac
+    stamp=$venv/.ready-$goal
     wanted=$(missing_packages)
     [ -z "$wanted" ] || install_packages "$wanted"
     find_python
     make_venv
+    [ $target != test-kernel ] || [ -d $lab/kernel ] || fetch_kernel
 }
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -48,6 +53,7 @@ missing_packages() {
         need gcc gcc
         [ -e /usr/include/dlfcn.h ] || list="$list libc6-dev"
     fi
+    [ $target != test-kernel ] || need qemu-system-x86_64 qemu-system-x86
     printf '%s' "${list# }"
 }
 
@@ -60,7 +66,7 @@ install_packages() {
     # shellcheck disable=SC2086 # a list of words
     if ! apt_install $1; then
         update_lists
-        apt_install $1 || die "apt-get could not install: $1. Its message is above; check the network, then run: make $goal"
+        apt_install $1 || die "apt-get could not install: $1. Its message is above; check the network, then run: make $target"
     fi
 }
 
@@ -68,7 +74,7 @@ update_lists() {
     say "apt-get update"
     try=1
     until quietly root apt-get -q -o Acquire::Retries=3 update; do
-        [ $try -lt 3 ] || die "apt-get update failed three times. Its message is above; check the network, then run: make $goal"
+        [ $try -lt 3 ] || die "apt-get update failed three times. Its message is above; check the network, then run: make $target"
         say "trying again"
         try=$((try + 1))
         sleep 10 # another apt may hold the lock: a new machine upgrades itself
@@ -80,6 +86,35 @@ apt_install() {
     quietly root apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 \
         -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold $no_daemons \
         install "$@"
+}
+
+# The newest kernel of this Debian, and a busybox that needs no library, for the virtual machine of the kernel lab. Neither
+# is installed: the one would go into this machine's boot menu, the other replace its busybox.
+fetch_kernel() {
+    [ "$(uname -m)" = x86_64 ] ||
+        die "the kernel lab runs Debian's amd64 kernel, and this machine is $(uname -m): run it on a PC."
+    have apt-get || die "the kernel lab takes its kernel from Debian with apt-get, which is not here."
+    say "fetching a Debian kernel for the lab into $lab"
+    rm -rf $lab/packages $lab/new
+    mkdir -p $lab/packages $lab/new
+    download || {
+        update_lists
+        download || die "apt-get could not download a kernel and busybox. Its message is above; check the network, then run: make $target"
+    }
+    dpkg-deb --extract $lab/packages/busybox-static_*.deb $lab/new
+    dpkg-deb --fsys-tarfile $lab/packages/linux-image-*.deb | tar -x -C $lab/new --no-same-owner --wildcards \
+        '*/vmlinuz-*' '*/modules.builtin' '*/kernel/drivers/usb/*' '*/kernel/drivers/net/*' '*/kernel/drivers/virtio/*' \
+        '*/kernel/drivers/char/*' '*/kernel/drivers/scsi/*' '*/kernel/fs/*' '*/kernel/net/9p/*' ||
+        die "could not unpack the kernel: is the disk full?"
+    rm -rf $lab/packages
+    mv $lab/new $lab/kernel
+}
+
+download() {
+    image=$(apt-cache depends linux-image-amd64 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9][^ ]*\)$/\1/p')
+    [ -n "$image" ] || return 1
+    # shellcheck disable=SC2086
+    (cd $lab/packages && quietly apt-get -q -o Acquire::Retries=3 download "$image" busybox-static)
 }
 
 # Runs a command; what it printed is shown only if it failed.
@@ -158,7 +193,7 @@ make_venv() {
     try=1
     until $venv/bin/python -m pip install --quiet --retries 10 --timeout 60 --prefer-binary --no-input \
         --disable-pip-version-check --progress-bar off --editable "$what"; do
-        [ $try -lt 3 ] || die "pip could not install the packages. Its message is above; check the network and the free disk space, then run: make $goal"
+        [ $try -lt 3 ] || die "pip could not install the packages. Its message is above; check the network and the free disk space, then run: make $target"
         try=$((try + 1))
         say "trying again"
         sleep 5

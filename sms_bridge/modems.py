@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from hardware.errors import HardwareError
 from hardware.modem import CALL_EVENTS, Modem, ModemConfig, PinLedger
@@ -35,6 +35,8 @@ from sms_bridge.routes.modem import ModemRoute
 from sms_bridge.virtual import VirtualModems, VirtualModemsError
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 NAME = re.compile(r"[a-z0-9_-]{1,32}\Z")
 STORE_RETRY = 2.0  # s until what the disk refused is tried again
@@ -198,6 +200,13 @@ class Modems:
 
     async def rename(self, old: str, new: str) -> dict[str, str]:
         """Orders that wait for it by its old name follow. RequestError."""
+        return await self._whole(self._rename(old, new))
+
+    async def remove(self, name: str) -> dict[str, Any]:
+        """Forget it for good; what only it could have sent fails. RequestError."""
+        return await self._whole(self._remove(name))
+
+    async def _rename(self, old: str, new: str) -> dict[str, str]:
         if not NAME.match(new) or new == AUTO:
             raise RequestError(f"{new[:40]!r} is no name: use a-z, 0-9, - and _, at most 32 of them, and not auto")
         async with self._changing:
@@ -215,8 +224,7 @@ class Modems:
         self.modem_event(new, "modem_renamed", {"previous": old})
         return {"from": old, "to": new}
 
-    async def remove(self, name: str) -> dict[str, Any]:
-        """Forget it for good; what only it could have sent fails. RequestError."""
+    async def _remove(self, name: str) -> dict[str, Any]:
         async with self._changing:
             self._modem(name)
             with _in_words():
@@ -386,6 +394,18 @@ class Modems:
         if modem is None:
             raise RequestError(f"there is no modem {name[:64]!r}; there are: {', '.join(self.names()) or 'none'}")
         return modem
+
+    async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
+        """Who asked may stop waiting; what was begun is not left half done."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._over)
+        return await asyncio.shield(task)
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody may be waiting for it any more
 
     def _own(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)

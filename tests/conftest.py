@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from hypothesis import HealthCheck, settings
 
-# No deadline per example: two busy cores say nothing about the code. The time-out per test still stands.
-settings.register_profile("default", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("nightly", max_examples=100_000, deadline=None, suppress_health_check=list(HealthCheck))
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+if "SMS_BRIDGE_LAB" not in os.environ:  # the kernel lab has no properties, and its machine no seconds to spare
+    from hypothesis import HealthCheck, settings
+
+    # No deadline per example: two busy cores say nothing about the code. The time-out per test still stands.
+    settings.register_profile("default", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("nightly", max_examples=100_000, deadline=None, suppress_health_check=list(HealthCheck))
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 # mosquitto and smsd live where a Debian user's PATH does not look.
 os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])

@@ -19,7 +19,7 @@ from hardware.emulator.interpreter import Interpreter, Verdict
 from hardware.emulator.network import Item, Network, Reception
 from hardware.emulator.personality import BootStep, Chatter, Personality
 from hardware.emulator.phone import Phone, Stat, Storage, Stored
-from hardware.emulator.serial import PtyLine
+from hardware.emulator.serial import Line, PtyLine
 from hardware.emulator.ussd import UssdService
 from hardware.pdu import DeliverRequest, encode_deliver
 
@@ -44,7 +44,7 @@ class VirtualModem:
         self.personality = personality
         self.faults = Faults()
         self.phone = Phone(index, personality, identity(personality.tac, seed, index), self.faults)
-        self.line = PtyLine(link, self._on_data)
+        self.line: Line = PtyLine(link, self.feed)
         self.trace: deque[tuple[int, str]] = deque(maxlen=TRACE_LENGTH)
         self.ussd_service = UssdService(self.phone, self.urc, self._later, self._cancel)
         self._network = network
@@ -145,6 +145,10 @@ class VirtualModem:
         """The caller gives up; nothing where nobody calls."""
         if self._call is not None:
             self._missed()
+
+    def feed(self, data: bytes) -> None:
+        """What the host has written to the line."""
+        self._interpreter.feed(data)
 
     # Host of the interpreter
 
@@ -327,9 +331,6 @@ class VirtualModem:
             self._told_registration = now
             for line in registration_urcs(self.phone):
                 self.urc(line)
-
-    def _on_data(self, data: bytes) -> None:
-        self._interpreter.feed(data)
 
     def _boot(self, *, booted: bool = False) -> None:
         self.phone.power_up()

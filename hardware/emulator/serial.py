@@ -14,6 +14,7 @@ import termios
 import tty
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 READ_SIZE = 65536
 WRITE_LIMIT = 1 << 20
@@ -23,6 +24,25 @@ _IN_CLOSE, _IN_OPEN = 0x18, 0x20
 _IN_NONBLOCK, _IN_CLOEXEC = 0o4000, 0o2000000
 _EVENT = struct.Struct("iIII")
 _TIOCGEXCL = 0x80045440  # the termios module has no name for it
+
+
+class Line(Protocol):
+    """What a phone is plugged in by: the host hears `write`, and its answers go to `VirtualModem.feed`."""
+
+    link: Path
+    slave_name: str  # the port that programs open
+    lost_bytes: int
+
+    @property
+    def is_open(self) -> bool: ...
+    def open(self) -> None:
+        """Plug it in."""
+
+    def close(self) -> None:
+        """Pull it out; idempotent."""
+
+    def write(self, data: bytes) -> None:
+        """Say `data`; lost when nobody can hear it."""
 
 
 class PtyLine:

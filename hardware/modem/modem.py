@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 
 from hardware.at import commands
@@ -25,6 +25,7 @@ from hardware.errors import (
     PortWedged,
     WrongModem,
 )
+from hardware.modem import profile as profiles
 from hardware.modem import timeouts
 from hardware.modem.backoff import Backoff, Node
 from hardware.modem.config import MemoryPinLedger, ModemConfig, PinLedger
@@ -100,11 +101,11 @@ class Modem:
 
     async def start(self) -> None:
         """Begin to connect; returns at once. A modem without a port waits for `attach`. Idempotent."""
+        self._tools.outlets.join(self.config.name, self, self._tools.outlet)
         if self._task is None and self.config.port:
             self._stopping = False
             self.status.started_at = self.status.started_at or datetime.now(UTC)
             self._ending = False
-            self._tools.outlets.join(self.config.name, self, self._tools.outlet)
             self._task = asyncio.create_task(self._live(), name=f"modem {self.config.name}")
 
     async def attach(self, config: ModemConfig, usb: UsbDevice, look_again: Callable[[], None]) -> None:
@@ -119,6 +120,7 @@ class Modem:
             self._came_from = status.usb_path if status.usb_path != usb.path else None
             self.config, self._node, self._look_again, self._astray = config, _node(config), look_again, False
             status.port, status.usb_path, status.vid_pid = config.port, usb.path, usb.vid_pid
+            self._life.facts.roams_by_design = config.roaming
             self._backoff.reset()
             if status.started_at is not None:
                 self._recovery.replugged()
@@ -132,6 +134,20 @@ class Modem:
             self._lose(reason)  # what `attach` began meanwhile
             await self._end()
             self.config = replace(self.config, port="")
+
+    def follow(self, before: Modem) -> None:
+        """Be what `before` was, which has stopped, under another name: counters, readings, what it had to store."""
+        for field in fields(ModemStatus):
+            if field.name not in ("name", "state", "health", "health_reason", "port", "findings"):
+                setattr(self.status, field.name, getattr(before.status, field.name))
+        self._backlog.extend(before._backlog)
+        before._backlog.clear()
+
+    async def flush(self) -> None:
+        """Bring what stands in no storage to the sink; raises what that raises, and then nothing is lost."""
+        if self._backlog:
+            await self._sink.store(list(self._backlog))
+            self._backlog.clear()
 
     async def stop(self, grace: float) -> None:
         """No new send; one in flight has `grace` seconds for its result; then the port is given back. Idempotent."""
@@ -225,7 +241,7 @@ class Modem:
         `step`, `result` and `sentence` of what was done; the modem's state tells whether it helped. A send under way
         may end first. Raises ModemError with the reason why it was not done.
         """
-        if self._stopping or self.status.started_at is None:
+        if self._stopping:
             raise ModemError("the modem is stopped")
         if step == "resync":
             self._connected().set_up_again("a person asked for it")
@@ -246,12 +262,17 @@ class Modem:
             self._held = False
             self.wake()
 
+    def unanswered(self, reason: str) -> None:
+        """It is in its plug, and answers to nobody: have that plug seen to, unless it is. Returns at once."""
+        if not self._stopping and self._task is None:
+            self._recovery.unanswered(reason)
+
     async def unlock(self, pin: str, *, puk: str | None = None, force: bool = False) -> Unlocked:
         """Give the SIM a PIN, or a PUK and a new PIN; `force`: even the last attempt (domain A8.2).
 
         Raises ModemError, SimBlocked or AtArgumentError with the reason why it is still locked.
         """
-        if self._stopping or self.status.started_at is None:
+        if self._stopping:
             raise ModemError("the modem is stopped")
         if self._life.can_send or self._life.state is ModemState.REGISTERING:
             raise ModemError("the SIM asks for nothing: it is ready")
@@ -291,13 +312,15 @@ class Modem:
             delay = await self._connect_once()
             if self._ending:
                 raise asyncio.CancelledError  # a task group that failed in the same moment has swallowed it
-            if self._ended_with is not None and not self._astray:
+            if self._look_again is not None and (self._astray or self._node.signature() != before):
+                await self._stray(self._look_again)  # before anything is done to what is there now
+            if self._ended_with is not None:
                 due = await self._recovery.after(*self._ended_with)
                 if due is not None:
                     self._backoff.reset()
                     delay = due
-            anew = not self._astray and await self._node.wait(self._wake, delay, before)
-            if self._look_again is not None and (self._astray or anew or not self._node.exists):
+            anew = await self._node.wait(self._wake, delay, before)
+            if self._look_again is not None and (anew or not self._node.exists):
                 await self._stray(self._look_again)
             if anew:
                 self._recovery.replugged()
@@ -431,8 +454,11 @@ class Modem:
 
     async def _restart_by_command(self) -> Said:
         """`AT+CFUN=1,1`, or the vendor's word for it. Raises HardwareError when the modem cannot be spoken to."""
+        if not self.config.port:
+            return Said("failed", "it is not plugged in")
         channel = await AtChannel.open(self.config.port, baudrate=self.config.baudrate)
         try:
+            profiles.find(self.status.manufacturer, self.status.model).guide(channel)
             await channel.resync()
             for command in commands.RESTARTS:
                 try:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from hardware.errors import AtTimeout, HardwareError, ModemError, PortLost, PortWedged
+from hardware.errors import AtTimeout, HardwareError, ModemError, PortLost, PortWedged, WrongModem
 from hardware.modem import timeouts
 from hardware.modem.absence import Absence
 from hardware.modem.ladder import LADDER, SIM, Ladder, Result, Step, Verdict
@@ -55,7 +55,7 @@ PLANS: dict[Trouble, frozenset[Step]] = {
     Trouble.NO_SEND: _ALL - {Step.REOPEN},
     Trouble.WEDGED: _ALL - {Step.REOPEN, Step.CFUN},
     Trouble.RESTARTS: _POWER | {Step.REOPEN},
-    Trouble.MISSING: _POWER,
+    Trouble.MISSING: _ALL - {Step.REOPEN, Step.CFUN},  # it may be in its plug, where it does not answer who it is
     Trouble.SIM: frozenset({Step.CFUN}),
 }
 
@@ -214,6 +214,12 @@ class Recovery:
         """The connection ended: do what is next, if anything is. Seconds until the next connection; None: as usual."""
         return await asyncio.shield(self._begin(self._after(error, served)))
 
+    def unanswered(self, reason: str) -> None:
+        """The modem stands in its plug and tells nobody who it is; what can be done without a port is done."""
+        if not self._lock.locked() and not self._restarting:
+            self._missed = reason
+            self._begin(self._still_missing(reason))
+
     def check(self, step: str) -> None:
         """Raises ModemError when nothing of what a person asked for can be done just now."""
         self._path = self._life.status.usb_path or self._path
@@ -277,12 +283,13 @@ class Recovery:
         if now >= self._expected_until and what.note(now):
             self.tell(None, "power", what.sentence(now) or "", _PERSON[Trouble.RESTARTS])
 
-    async def _still_missing(self) -> None:
+    async def _still_missing(self, reason: str | None = None) -> None:
         async with self._lock:
-            if self._life.state is ModemState.OFFLINE and self._restarting:
-                reason = f"{self._missed}; it did not come back"
-                await self._safely(self._climb(self.ladder, Trouble.MISSING, reason))
-            # Else it is there again: its connections tell how it is.
+            if self._life.state is not ModemState.OFFLINE or not (self._restarting or reason):
+                return  # it is there again: its connections tell how it is
+            self._look()
+            reason = reason or f"{self._missed}; it did not come back"
+            await self._safely(self._climb(self.ladder, Trouble.MISSING, reason))
 
     async def _safely(self, climb: Awaitable[float | None]) -> float | None:
         """A defect of ours must not cost the modem its supervisor."""
@@ -534,7 +541,7 @@ def _trouble_of(error: HardwareError) -> Trouble | None:
     match error:
         case Failing():
             return error.trouble
-        case Wanted():
+        case Wanted() | WrongModem():
             return None
         case SimBlocked():
             return Trouble.SIM if error.restart else None

@@ -26,13 +26,15 @@ REAL: Final = frozenset({Kind.MODEM, Kind.HILINK, Kind.CDROM, Kind.RECOVERY, Kin
 
 BAUDRATE: Final = 115200  # USB sticks ignore it
 ADAPTER_BAUDRATES: Final = (BAUDRATE, 9600)  # SIM800 boards hear both; a Wavecom may know the slow one only (domain A1)
-PATIENCE: Final = 3  # looks at a port that is not there, before that is worth a word
+STRANGER_TRIES: Final = 5  # of what may be no modem: some devices restart when their port is opened
+PATIENCE: Final = 3  # looks at a port that is not there, or answers nothing, before that is worth a word or a deed
 
 # What its USB ids say for sure need not be waited for.
 _PATIENCE = {Kind.HILINK: 0.0, Kind.RECOVERY: 0.0, Kind.CDROM: timeouts.SWITCH}
 _HELD = (timeouts.HELD_FIRST, timeouts.HELD_CAP)
 _WEDGED = (timeouts.WEDGED_FIRST, timeouts.WEDGED_CAP)
 _MISSING = (timeouts.MISSING, timeouts.HELD_CAP)
+_STRANGER = (timeouts.STRANGER_FIRST, timeouts.STRANGER_CAP)
 _FAULT = (timeouts.FAULT_PAUSE, timeouts.FAULT_PAUSE)
 
 
@@ -84,6 +86,9 @@ class Host(Protocol):
     async def release(self, plugged: Plugged) -> None:
         """Take it from its modem; nothing when it has none."""
 
+    def unanswered(self, plugged: Plugged, reason: str) -> None:
+        """It is a modem, and has answered nothing for a while."""
+
     def told(self, plugged: Plugged, event: str | None) -> None:
         """Its state changed; `event` if it is worth one."""
 
@@ -117,7 +122,9 @@ class Plugged:
         self._pause = 0.0
         self._retry: tuple[float, float] | None = None
         self._backoff = Backoff()
+        self._tries = 0
         self._missing = 0
+        self._silences = 0  # rounds in a row in which no port answered
 
     @property
     def state(self) -> ModemState:
@@ -168,8 +175,9 @@ class Plugged:
             await self._until_asked(wait)
             await self._host.release(self)
             pause, self._pause = self._pause, 0.0
+            self._again.clear()
             if pause:
-                await asyncio.sleep(pause)
+                await self._until_asked(pause)  # it is asked sooner when it changes
 
     async def _attempt(self) -> float | None:
         """Find out once; the seconds until the next attempt, None: not before somebody asks."""
@@ -181,7 +189,7 @@ class Plugged:
         except Exception:
             _LOG.exception("the USB device at %s could not be found out", self.device.path)
             return self._refuse(Refused("an internal error keeps it out; the log has it", retry=_FAULT))
-        self._retry, self._missing = None, 0
+        self._retry, self._missing, self._silences = None, 0, 0
         self._say(_Told(ModemState.DETECTED))
         return None
 
@@ -224,13 +232,22 @@ class Plugged:
     async def _ask(self, examined: Examined) -> Answer:
         """One port after the other: two ports of one stick that are asked at once confuse some firmware."""
         silence: HardwareError | None = None
+        lost: PortLost | None = None
         for port in examined.candidates:
             for baudrate in ADAPTER_BAUDRATES if examined.kind is Kind.ADAPTER else (BAUDRATE,):
                 try:
                     return await self._ask_port(port, baudrate)
-                except (NoModem, PortLost) as error:
+                except PortLost as error:
+                    lost = error
+                    break
+                except NoModem as error:
                     silence = silence or error
+        if lost is not None:  # mostly it is being pulled just now
+            raise Refused(str(lost), lost.hint, retry=_MISSING, quiet=True)
         assert silence is not None
+        self._silences += 1
+        if examined.kind is Kind.MODEM and self._silences >= PATIENCE:
+            self._host.unanswered(self, f"it is in plug {self.device.path} and does not answer AT")
         raise _silent(examined, silence)
 
     async def _ask_port(self, port: UsbPort, baudrate: int) -> Answer:
@@ -251,9 +268,10 @@ class Plugged:
         if refused.retry is None:
             return None
         if refused.retry != self._retry:
-            self._retry = refused.retry
+            self._retry, self._tries = refused.retry, 0
             self._backoff = Backoff(*refused.retry)
-        return self._backoff.delay()
+        self._tries += 1
+        return None if refused.retry == _STRANGER and self._tries >= STRANGER_TRIES else self._backoff.delay()
 
     def _say(self, told: _Told, event: str | None = None) -> None:
         if told == self._told:
@@ -282,6 +300,5 @@ def _silent(examined: Examined, silence: HardwareError) -> Refused:
             problem = str(silence)
         return Refused(problem, silence.hint, retry=(timeouts.SILENT_FIRST, timeouts.SILENT_CAP))
     problem = f"no modem answers behind it: {silence}"
-    fix = examined.hint or "if there is one, switch it on, or name its port and `baudrate` under `modems:`"
-    retry = (timeouts.ADAPTER_FIRST, timeouts.ADAPTER_CAP)
-    return Refused(problem, fix, state=ModemState.DETECTED, retry=retry)
+    fix = examined.hint or "if there is one, switch it on and plug it in again, or name its port under `modems:`"
+    return Refused(problem, fix, state=ModemState.DETECTED, retry=_STRANGER)

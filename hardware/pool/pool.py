@@ -17,10 +17,10 @@ from hardware.pool.bindings import Binding, Bindings, PoolSettings
 from hardware.pool.identity import How, Identity, identify
 from hardware.pool.plugged import Plugged, Refused, switched_off
 from hardware.pool.probe import Answer
-from hardware.pool.records import Records, SimMove, inherit
+from hardware.pool.records import Records, SimMove
 from hardware.transport.threads import call_in_thread
 from hardware.types import InboundSink, ModemListener, ModemRegister, ModemState, ModemStatus
-from hardware.usb.ports import UsbDevice, devices
+from hardware.usb.ports import UsbDevice, devices, path_order
 from hardware.usb.watcher import Watcher
 
 __all__ = ["DeviceView", "Pool", "PoolListener"]
@@ -161,7 +161,8 @@ class Pool:
 
     def devices(self) -> list[DeviceView]:
         """All that is plugged in and is a modem, or may be one, or should be one; in the order of the plugs."""
-        return [_view(one) for one in self._plugged.values() if not one.hidden]
+        plugs = sorted(self._plugged, key=path_order)
+        return [_view(one) for path in plugs if not (one := self._plugged[path]).hidden]
 
     async def add(self, config: ModemConfig) -> Modem:
         """A virtual modem behind a fixed port; it leaves with `remove`."""
@@ -183,8 +184,9 @@ class Pool:
         self._records.check_rename(old, new)
 
     async def remove(self, name: str, grace: float = 0.0) -> None:
-        """Forget a modem for good. ModemError: it is configured, or plugged in; or what the register raises."""
+        """Forget a modem for good. ModemError: it is configured, or plugged in; or what sink and register raise."""
         self.check_remove(name)
+        await self.modems[name].flush()
         await self._records.forget(name)
         modem = self.modems.pop(name)
         self._virtual.discard(name)
@@ -200,7 +202,7 @@ class Pool:
             self._let_go(holder)
         await before.stop(0.0)
         modem = self._make(self._records.plain(new))
-        inherit(modem.status, before.status)
+        modem.follow(before)
         if holder is not None:
             holder.look_again()
         return modem
@@ -281,6 +283,12 @@ class Pool:
         name = self._let_go(plugged)
         if name is not None:
             await self.modems[name].detach(f"what is in plug {plugged.device.path} is looked at again")
+
+    def unanswered(self, plugged: Plugged, reason: str) -> None:
+        # Only a plug whose modem is known: a stick that nobody has seen answer may serve something else.
+        for name, modem in self.modems.items():
+            if modem.usb_path == plugged.device.path and name not in self._holders:
+                modem.unanswered(reason)
 
     def told(self, plugged: Plugged, event: str | None) -> None:
         if event is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from hardware.errors import ModemError
@@ -14,7 +14,7 @@ from hardware.pool.identity import Identity, free_name
 from hardware.pool.probe import Answer
 from hardware.types import KnownModem, ModemRegister, ModemStatus
 
-__all__ = ["Records", "SimMove", "inherit"]
+__all__ = ["Records", "SimMove"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Records:
         known = replace(known, usb_path=usb_path, last_seen=now, name=name if own else known.name)
         self._book.put(known)
         if self._keys.get(name) != known.key:  # the name has come to other hardware
-            self._keys[name] = known.key
+            self._keys = {other: key for other, key in self._keys.items() if key != known.key} | {name: known.key}
             modem.status.imei, modem.status.iccid, modem.status.model = known.imei, known.iccid, known.model
             self._noted[name] = _gist(modem.status)
         config = self._bindings.dress(binding.config if binding is not None else self._defaults, name)
@@ -206,13 +206,6 @@ class Records:
             self._book.put(replace(before, previous_iccid=None))
         name = next((name for name, its in self._keys.items() if its == before.key), before.name)
         return SimMove(iccid, name, before.imei)
-
-
-def inherit(status: ModemStatus, before: ModemStatus) -> None:
-    """What was counted and read while the modem had another name."""
-    for field in fields(ModemStatus):
-        if field.name not in ("name", "state", "health", "health_reason", "port"):
-            setattr(status, field.name, getattr(before, field.name))
 
 
 def _gist(status: ModemStatus) -> tuple[str | None, ...]:

@@ -14,11 +14,11 @@ SIM: Final = 5.0  # to each way of asking for the ICCID, asked only where the co
 DIALOGUE: Final = 40.0  # with one port, all of the above together and a resync: then it is no modem that can be used
 
 # A port that answers nothing may be a modem that boots; a serial adapter may be anything, and some devices restart
-# when their port is opened (DTR), so those are left in peace soon.
+# when their port is opened (DTR), so those are asked a few times only.
 SILENT_FIRST: Final = 2.0
 SILENT_CAP: Final = 60.0
-ADAPTER_FIRST: Final = 15.0
-ADAPTER_CAP: Final = 600.0
+STRANGER_FIRST: Final = 15.0
+STRANGER_CAP: Final = 240.0
 HELD_FIRST: Final = 1.0  # another program has the port, or we may not open it: either may end at any moment
 HELD_CAP: Final = 30.0
 WEDGED_FIRST: Final = 60.0  # the driver hangs in open(): each attempt leaves a thread there

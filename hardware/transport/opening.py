@@ -9,6 +9,7 @@ import fcntl
 import os
 import socket
 import termios
+from collections.abc import Iterator
 from typing import Any, Final
 
 import serial
@@ -93,7 +94,7 @@ def _lock(url: str) -> PortLock | None:
 
 def _open_locked(url: str, baudrate: int, scheme: str) -> Any:
     try:
-        port = serial.serial_for_url(
+        port = (serial.serial_for_url if scheme else _tty)(
             url,
             baudrate=baudrate,
             do_not_open=True,
@@ -115,6 +116,36 @@ def _open_locked(url: str, baudrate: int, scheme: str) -> Any:
         close_port(port)
         raise opening_failed(url, error) from error
     return port
+
+
+class _Tty(serial.Serial):
+    """Works without DTR and RTS too: some firmware refuses the request (EPIPE) on a port that answers all the same.
+
+    The driver has raised both by then, and forgives the refusal; pyserial asks again and would give the port up.
+    """
+
+    def _update_dtr_state(self) -> None:
+        with _forgiven():
+            super()._update_dtr_state()  # type: ignore[misc]
+
+    def _update_rts_state(self) -> None:
+        with _forgiven():
+            super()._update_rts_state()  # type: ignore[misc]
+
+
+def _tty(device: str, *, do_not_open: bool, **options: Any) -> _Tty:
+    assert do_not_open
+    port = _Tty(None, **options)
+    port.port = device
+    return port
+
+
+@contextlib.contextmanager
+def _forgiven() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        return
 
 
 def _claim(url: str, port: Any, scheme: str) -> None:

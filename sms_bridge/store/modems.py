@@ -7,9 +7,9 @@ from typing import Any
 
 from hardware.types import KnownModem
 from sms_bridge.core.clock import from_ms, to_ms
-from sms_bridge.core.ports import Transaction
+from sms_bridge.core.ports import Reader, Transaction
 from sms_bridge.store.journal import Journal
-from sms_bridge.store.transaction import SqlTransaction
+from sms_bridge.store.transaction import SqlReader
 
 _COLUMNS = tuple(field.name for field in fields(KnownModem))
 _TIMES = ("first_seen", "last_seen")
@@ -24,11 +24,11 @@ class ModemTable:
         self._journal = journal
 
     async def load(self) -> list[KnownModem]:
-        return await self._journal.write(_load)
+        return await self._journal.read(_load)  # which a full disk does not refuse
 
     async def save(self, modem: KnownModem) -> None:
         row = _row(modem)
-        await self._journal.write(lambda tx: _sql(tx).run(_REPLACE, row))
+        await self._journal.write(lambda tx: _run(tx, _REPLACE, row))
 
     async def rename(self, modem: KnownModem, old: str) -> None:
         """Orders that wait for it by its old name wait for it by the new one."""
@@ -36,22 +36,22 @@ class ModemTable:
         assert new is not None
 
         def work(tx: Transaction) -> None:
-            _sql(tx).run(_REPLACE, row)
+            _run(tx, _REPLACE, row)
             tx.rename_modem(old, new)
 
         await self._journal.write(work)
 
     async def forget(self, key: str) -> None:
-        await self._journal.write(lambda tx: _sql(tx).run("DELETE FROM modems WHERE key = ?", (key,)))
+        await self._journal.write(lambda tx: _run(tx, "DELETE FROM modems WHERE key = ?", (key,)))
 
 
-def _load(tx: Transaction) -> list[KnownModem]:
-    return [_modem(row) for row in _sql(tx).run(_SELECT)]
+def _load(reader: Reader) -> list[KnownModem]:
+    return [_modem(row) for row in _run(reader, _SELECT)]
 
 
-def _sql(tx: Transaction) -> SqlTransaction:
-    assert isinstance(tx, SqlTransaction)
-    return tx
+def _run(reader: Reader, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
+    assert isinstance(reader, SqlReader)
+    return reader.run(sql, values)
 
 
 def _row(modem: KnownModem) -> tuple[Any, ...]:

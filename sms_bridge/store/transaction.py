@@ -35,6 +35,10 @@ class SqlReader:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
 
+    def run(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """For tables that are no part of the core; never to write those of which rows are remembered."""
+        return self._db.execute(sql, values).fetchall()
+
     def orders_of(self, id: str) -> list[Order]:
         sql = f"SELECT {rows.ORDER_COLUMNS} FROM orders WHERE id = ? ORDER BY seq"
         return [rows.order_from(row) for row in self._db.execute(sql, (id,))]
@@ -142,10 +146,6 @@ class SqlTransaction(SqlReader, Upkeep):
         self._committed = {table: self._highest(table) for table in NUMBERED}
         self._last = dict(self._committed)
         self._recent = RecentRows()
-
-    def run(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        """For tables that are no part of the core; never for those of which rows are remembered here."""
-        return self._db.execute(sql, values).fetchall()
 
     def started(self) -> None:
         """A BEGIN has succeeded."""
@@ -370,6 +370,7 @@ class SqlTransaction(SqlReader, Upkeep):
         self._db.execute("UPDATE attempts SET sim = ? WHERE sim = ?", (after, before))
         sql = "UPDATE orders SET sim = ?, lane = ? WHERE lane = ? AND stage IN ('ready', 'busy')"
         self._db.execute(sql, (after, lane_of_sim(after), lane_of_sim(before)))
+        self._db.execute("UPDATE OR REPLACE avoided SET modem = ? WHERE modem = ?", (new, old))
         self._recent.clear()
 
     def orders_for(self, modem: str, limit: int) -> list[Order]:

@@ -207,7 +207,7 @@ async def test_a_modem_that_does_not_come_back_from_a_reset_loses_its_power(tmp_
         reason = await reasons(it, lambda reason: "waiting for it to come back" in reason)
         assert "plug the modem in" not in reason, "nobody has pulled it"
         await it.ready()
-        assert bench.done == ["reset", "cycle"]
+        assert bench.done == ["reset", "reauthorise", "cycle"]
         assert "did not come back" in told(it)[-1]["reason"]
 
 

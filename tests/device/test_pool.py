@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 import time
 import tty
@@ -24,6 +25,7 @@ ONE, TWO = "quectel-1", "quectel-2"
 TWO_STICKS = ("ec25", "ec25")
 HILINK = (0x12D1, 0x14DB)
 CH340 = (0x1A86, 0x7523)
+ROUTED = "07916303000000F0040B916303214365F70000622122910000800AE8329BFD4697D9EC37"
 
 
 @pytest.fixture(autouse=True)
@@ -329,13 +331,27 @@ async def test_a_modem_that_is_switched_off_is_left_alone(tmp_path: Path) -> Non
             assert named.pool.modems == {}
 
 
-async def test_what_cannot_be_used_is_listed_with_its_fix(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ids", "interfaces", "words"),
+    [
+        (HILINK, [(0, "02/06/00", "cdc_ether", None)], "HiLink"),
+        ((0x05C6, 0x9008), [(0, "ff/ff/ff", "qcserial", None)], "recovery mode"),
+        ((0x2C7C, 0x0801), [(0, "02/0e/00", "cdc_mbim", None), (1, "0a/00/02", "cdc_mbim", None)], "MBIM"),
+        ((0x19D2, 0x2000), [(0, "08/06/50", "usb-storage", None)], "CD-ROM"),
+    ],
+)
+async def test_what_cannot_be_used_is_listed_with_its_fix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ids: tuple[int, int], interfaces: list[Any], words: str
+) -> None:
+    monkeypatch.setattr(timeouts, "LATE_PORTS", 0.05)
+    monkeypatch.setitem(plugged._PATIENCE, Kind.CDROM, 0.05)
     async with plug_rig(tmp_path) as it:
-        it.usb.plug("1-1", *HILINK, [(0, "02/06/00", "cdc_ether", None)])
-        view = await it.view("1-1", ModemState.BLOCKED, "HiLink")
+        it.usb.plug("1-1", *ids, interfaces)
+        view = await it.view("1-1", ModemState.BLOCKED, words)
         assert view.fix
         (event,) = it.ears.of("modem_blocked")
-        assert (event["usb_path"], event["vid_pid"], event["reason"]) == ("1-1", "12d1:14db", view.problem)
+        assert (event["usb_path"], event["vid_pid"]) == ("1-1", f"{ids[0]:04x}:{ids[1]:04x}")
+        assert (event["reason"], event["fix"]) == (view.problem, view.fix)
         assert it.ears.real == 1
         it.usb.unplug("1-1")
         await it.until(lambda: it.ears.of("modem_left"))
@@ -347,15 +363,20 @@ async def test_a_port_that_another_program_holds_is_said_and_taken_when_it_is_fr
 ) -> None:
     monkeypatch.setattr("hardware.pool.plugged._HELD", (0.05, 0.05))
     async with plug_rig(tmp_path) as it:
-        port = it.sticks.put(0, "1-1")
-        other = serial.Serial(port, exclusive=True)
+        it.emulator.modems[0].plug(booted=True)
+        hold = "import serial, sys; port = serial.Serial(sys.argv[1], exclusive=True); print(); sys.stdin.read()"
+        slave, pipe = it.emulator.modems[0].line.slave_name, asyncio.subprocess.PIPE
+        other = await asyncio.create_subprocess_exec(sys.executable, "-c", hold, slave, stdin=pipe, stdout=pipe)
         try:
-            view = await it.view("1-1", ModemState.BLOCKED, "in use")
-            assert view.fix
+            assert other.stdout is not None
+            await other.stdout.readline()
+            it.sticks.put(0, "1-1")
+            view = await it.view("1-1", ModemState.BLOCKED)
+            assert f"pid {other.pid}" in f"{view.problem} {view.fix}"
             await asyncio.sleep(0.3)
             assert len(it.ears.of("modem_blocked")) == 1, "said once, however often it was tried"
         finally:
-            other.close()
+            await other.communicate(b"")
         await it.ready(ONE)
 
 
@@ -450,7 +471,7 @@ async def test_an_adapter_with_nothing_behind_it_is_no_fault(tmp_path: Path, mon
         it.sticks.put(0, "1-1", CH340, at=0)
         it.emulator.fault(0, "wedge")
         view = await it.view("1-1", ModemState.DETECTED, "no modem answers")
-        assert "baudrate" in view.fix
+        assert "name its port" in view.fix
         assert it.ears.real == 0
         assert not it.pool.knows_real
 
@@ -638,3 +659,40 @@ async def test_a_configured_name_takes_the_place_of_the_remembered_one(tmp_path:
                 name = binding.config.name
                 await named.ready(name)
                 assert named.pool.modems.keys() == {name}, "no ghost of the old name"
+
+
+async def test_what_may_be_no_modem_is_asked_a_few_times_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeouts, "ANSWER", 0.01)
+    monkeypatch.setattr(plugged, "_STRANGER", (0.02, 0.02))
+    opened = []
+    real = serial.Serial.open
+
+    def noted(port: serial.Serial) -> None:
+        opened.append(port.port)
+        real(port)
+
+    monkeypatch.setattr(serial.Serial, "open", noted)
+    async with plug_rig(tmp_path) as it:
+        it.sticks.put(0, "1-1", CH340, at=0)
+        it.emulator.fault(0, "wedge")
+        wanted = 2 * plugged.STRANGER_TRIES  # at two speeds
+        await it.until(lambda: len(opened) == wanted)
+        await asyncio.sleep(0.3)
+        assert len(opened) == wanted
+        await gone(it, "1-1")
+        it.sticks.put(0, "1-1", CH340, at=0)
+        await it.ready("modem-1")
+
+
+async def test_what_a_modem_had_still_to_store_outlives_its_name(tmp_path: Path) -> None:
+    async with plug_rig(tmp_path, ("sara",)) as it:
+        it.sticks.put(0, "1-1", (0x1546, 0x1102), at=0)
+        (name,) = [await it.ready("u-blox-1") and "u-blox-1"]
+        it.sink.refuse = 1000
+        modem = it.pool.modems[name]
+        modem._session._inbox._take("", None, ROUTED)  # type: ignore[union-attr]
+        await it.until(lambda: it.sink.refused)
+        await it.pool.rename(name, "gate")
+        it.sink.refuse = 0
+        await it.until(lambda: it.sink.received)
+        assert it.sink.received[0].raw == ROUTED

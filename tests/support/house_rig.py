@@ -115,7 +115,8 @@ async def house(
     def watch() -> Watcher:
         return Watcher(sysfs=usb.sysfs, dev=usb.dev, poll=POLL, settle=SETTLE, uevents=None)
 
-    fleet = Modems(settings, PinFile(settings.data_dir / "pins"), clock, Mending(settings.data_dir, lambda _: None, nobody), watch=watch)
+    mending = Mending(settings.data_dir, lambda _: None, nobody)
+    fleet = Modems(settings, PinFile(settings.data_dir / "pins"), clock, mending, watch=watch)
     dispatcher = Dispatcher(journal, CORE, clock, fleet.limits_of)
     service = Service(journal, dispatcher, CORE, clock, knows_modem=fleet.__contains__, own_number=fleet.own_number)
     it = House(fleet, sticks, service, dispatcher, journal)

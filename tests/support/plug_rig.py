@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hardware.emulator import Emulator
-from hardware.modem import Modem, ModemConfig, PinLedger
+from hardware.modem import Modem, ModemConfig, PinLedger, RecoveryTools
 from hardware.pdu import SubmitRequest, encode
 from hardware.pool import Binding, MemoryRegister, Pool, PoolSettings
 from hardware.types import ModemState, ModemStatus, SendResult
@@ -153,6 +153,7 @@ async def plug_rig(
     settle: float = SETTLE,
     sticks: Sticks | None = None,
     late: Any = None,
+    tools: Callable[[str], RecoveryTools] | None = None,
 ) -> AsyncIterator[PlugRig]:
     """A started pool with empty plugs; `sticks` of an earlier rig stay where they are and are not stopped."""
     emulator = sticks.emulator if sticks is not None else Emulator(list(personalities), tmp_path / "phones", seed=1)
@@ -174,7 +175,7 @@ async def plug_rig(
     def watch() -> Watcher:
         return Watcher(sysfs=held.usb.sysfs, dev=held.usb.dev, poll=poll, settle=settle, uevents=None)
 
-    pool = Pool(settings, sink=sink, listener=ears, register=kept, pins=pins, late=late, watch=watch)
+    pool = Pool(settings, sink=sink, listener=ears, register=kept, pins=pins, late=late, watch=watch, tools=tools)
     await pool.start()
     try:
         yield PlugRig(pool, held, sink, ears, kept)

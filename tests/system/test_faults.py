@@ -240,8 +240,8 @@ def test_what_one_sim_is_refused_the_other_may_send(stack: Stack, code: int) -> 
     stack.emulation.do("fault", modem=0, name="cms_error", code=code)
     stack.emulation.do("set_latency", latency="0.3")
     names = [f"{name} {number}" for number in range(3)]
-    for one in names:
-        order(stack, one)
+    for number, one in enumerate(names):
+        order(stack, one, to=f"+3630999{code:03d}{number}")  # nobody who knows one of the SIMs
     for one in names:
         stack.observer.wait_state(one, "sent")
         assert accepted(stack, one) == 1

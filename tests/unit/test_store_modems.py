@@ -53,7 +53,7 @@ async def test_orders_that_wait_for_a_modem_follow_its_new_name(tmp_path):
         assert job.order.id == "waiting"
         assert desk.statuses("waiting")[-1]["modem"] == "alarm"
         assert (await desk.dispatcher.claim(OTHER)).order.id == "another"
-        desk.clock.ms = int(datetime(2027, 12, 1, tzinfo=UTC).timestamp() * 1000)
+        desk.clock.forward(400 * 86_400)
         await desk.tick()
         assert (await asyncio.wait_for(desk.dispatcher.claim(ALARM), 2)).order.id == "later"
 
@@ -64,9 +64,17 @@ async def test_an_order_that_waits_for_its_second_try_follows_too(tmp_path):
         await desk.send(refused(Action.RETRY_SAME, retry_after=0.05))
         await ModemTable(desk.journal).rename(MODEM_AS_ALARM, "stick")
         desk.dispatcher.renamed("stick", "alarm")
-        desk.clock.ms += 1000
+        desk.clock.forward(1.0)
         job = await asyncio.wait_for(desk.dispatcher.claim(ALARM), 2)
         assert (job.order.id, job.order.attempt) == ("again", 2)
+
+
+async def test_what_it_leaves_to_others_it_leaves_under_its_new_name_too(tmp_path):
+    async with open_desk(tmp_path, SETTINGS) as desk:
+        await desk.order("elsewhere")
+        await desk.journal.write(lambda tx: tx.avoid(1, "stick", desk.clock.now() + 60_000))
+        await ModemTable(desk.journal).rename(MODEM_AS_ALARM, "stick")
+        assert list(await desk.journal.read(lambda reader: reader.avoided(1))) == ["alarm"]
 
 
 async def test_the_rest_of_a_message_follows_where_the_sim_has_no_name_but_the_modems(tmp_path):
