@@ -133,6 +133,20 @@ class Dispatcher:
             for view, rival, takes, reason in why(self.policy, modems, number, parts, self._clock.now())
         ]
 
+    def heard_from(self, sim: str, number: str) -> None:
+        """`number` has written to this SIM: whoever waits may be the one for it now."""
+        now = self._clock.now()
+        if self.policy.conversations.sim_of(number, now) != sim:
+            self.policy.received(sim, number, now)
+            self._wake()
+        else:
+            self.policy.received(sim, number, now)
+
+    def look_again(self) -> None:
+        """Once a second: no order waits for good because what it was left to a modem for has changed unseen."""
+        if self._waiters and len(self._queue) > len(self._jobs):
+            self._wake()
+
     def keep_counts(self) -> None:
         """Give the journal what was counted since the last time; about once a second."""
         changes = self.policy.take_changes()
@@ -311,8 +325,8 @@ class Dispatcher:
         """The modems in service but `me`, with what they still have to do."""
         found = [
             (view, Rival(view.name, view.sim, 0.0, self.policy.pace_of(view.name)))
-            for view in self._waiters.values()
-            if view.name != me
+            for waiter, view in self._waiters.items()
+            if view.name != me and not waiter.done()
         ]
         now = self._now()
         for job, begun in self._jobs.items():

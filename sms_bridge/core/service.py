@@ -140,7 +140,7 @@ class Service:
             self._stored(due, moved)
         for item in items:
             if isinstance(item.pdu.pdu, Deliver):
-                self._dispatcher.policy.received(item.scope, inbound.sender_of(item), now)
+                self._dispatcher.heard_from(item.scope, inbound.sender_of(item))
 
     def _stored(self, due: int | None, moved: list[int]) -> None:
         self._note_due(due)
@@ -229,6 +229,7 @@ class Service:
             await self._run_due(now)
             self._checked = monotonic
         self._dispatcher.keep_counts()
+        self._dispatcher.look_again()
         for modem, full in self._dispatcher.policy.take_news():
             log.warning("%s: %s until %s", modem.name, full.sentence, rfc3339(full.until))
             await self.event(

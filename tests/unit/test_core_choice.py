@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from hardware.pdu import DeliverRequest, encode_deliver
 from hardware.types import SendOutcome, SendResult
 from sms_bridge.core.choice import Reason, Rival, Sticky, leaves
 from sms_bridge.core.conversations import Conversations
@@ -78,8 +79,6 @@ async def waiting(desk, *modems):
 
 
 async def test_the_answer_comes_from_the_sim_that_was_written_to(tmp_path):
-    from hardware.pdu import DeliverRequest, encode_deliver
-
     clock = ManualClock()
     async with open_desk(tmp_path, clock=clock) as desk:
         await desk.receive(encode_deliver(DeliverRequest(ANNA, clock.datetime, text="hi"))[0], modem=OTHER)
@@ -102,6 +101,35 @@ async def test_the_answer_comes_from_the_sim_that_was_written_to(tmp_path):
     async with open_desk(tmp_path, clock=clock) as desk:
         (one,) = await waiting(desk, STICK)
         assert (await one).modem == "stick"
+
+
+async def test_a_conversation_that_moves_while_both_wait_takes_its_orders_along(tmp_path):
+    async with open_desk(tmp_path) as desk:
+        for n in range(3):
+            await desk.order(str(n))
+        await desk.send(sent(), modem=OTHER)
+        busy = await desk.dispatcher.claim(OTHER)
+        assert desk.dispatcher.try_claim(STICK) is None, "left to the SIM that is known, and busy"
+        (mine,) = await waiting(desk, STICK)
+        assert not mine.done()
+        raw = encode_deliver(DeliverRequest(ANNA, desk.clock.datetime, text="to the other one"))[0]
+        await desk.receive(raw, modem=STICK)
+        assert (await asyncio.wait_for(mine, 1)).order.id == "2"
+        desk.dispatcher.release(busy)
+
+
+async def test_nothing_waits_for_good_for_a_reason_that_is_gone(tmp_path):
+    async with open_desk(tmp_path) as desk:
+        for n in range(3):
+            await desk.order(str(n))
+        await desk.send(sent(), modem=OTHER)
+        await desk.dispatcher.claim(OTHER)
+        (mine,) = await waiting(desk, STICK)
+        await desk.tick()
+        assert not mine.done()
+        desk.dispatcher.policy.conversations.note(ANNA, STICK.sim, desk.clock.now())  # and nobody was told
+        await desk.tick()
+        assert (await asyncio.wait_for(mine, 1)).order.id == "2"
 
 
 async def test_strict_waits_for_the_sim_rather_than_to_write_from_another(tmp_path):
