@@ -45,6 +45,9 @@ SECRETS: Final = frozenset(
 IDENTITIES: Final = ("imei", "iccid", "imsi", "number", "smsc")
 
 _KERNEL = re.compile(r"usb|tty(?:USB|ACM|S)|option|cdc_acm|qmi_wwan|hub |under-?voltage|xhci|mmc|EXT4", re.IGNORECASE)
+_DEBUG = re.compile(r' DEBUG |"level": "debug"')
+_BY_ID = re.compile(r"(/serial/by-id/)[^\s\"',]+")
+_DIGITS = re.compile(r"[0-9]{10,}")  # whatever stands around them: a file's name has an IMEI between underscores
 _SERIAL = re.compile(r"(SerialNumber: ).*")
 
 
@@ -64,8 +67,9 @@ def write_bundle(
         "log.txt": clean.text(_log()),
         "kernel.txt": clean.text(_kernel()),
     }
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as out, tarfile.open(fileobj=out, mode="w:gz") as archive:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC  # root may write into /tmp
+    with os.fdopen(os.open(file, flags, 0o600), "wb") as out, tarfile.open(fileobj=out, mode="w:gz") as archive:
+        os.fchmod(out.fileno(), 0o600)
         for name, text in parts.items():
             octets = text.encode(errors="replace")
             entry = tarfile.TarInfo(f"{FOLDER}/{name}")
@@ -88,7 +92,7 @@ class Cleaner:
         for pattern in (self._long, self._known):
             if pattern is not None:
                 text = pattern.sub(HIDDEN, text)
-        return redact(text)
+        return _DIGITS.sub(lambda match: f"<{len(match[0])} digits>", _BY_ID.sub(rf"\1{HIDDEN}", redact(text)))
 
     def value(self, value: Any, key: str = "") -> Any:
         """Each text in it clean; what stands under a key that names a secret is hidden whole."""
@@ -96,7 +100,7 @@ class Cleaner:
             return {self.text(str(name)): self.value(item, str(name)) for name, item in value.items()}
         if key == "imei" and isinstance(value, str):
             return anonymous(value, value)  # the digits that name the model stay
-        if key in IDENTITIES or key == "serial":
+        if key in IDENTITIES or key in ("serial", "balance"):
             return None if value is None else HIDDEN
         if isinstance(value, list | tuple):
             return [self.value(item) for item in value]
@@ -196,12 +200,13 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _log() -> str:
-    """The service's last lines, without the debug level: there texts may stand."""
+    """The service's last lines without the debug level, which tells more; in JSON they have all one priority."""
     said = run_tool(
         "journalctl", "--unit=sms-bridge", f"--lines={LOG_LINES}", "--priority=info", "--output=short-iso",
         "--no-pager", "--no-hostname", "--quiet",
     )  # fmt: skip
-    return said or "no log: not a systemd service, or this user may not read it (sudo)\n"
+    lines = [line for line in (said or "").splitlines() if not _DEBUG.search(line)]
+    return "\n".join(lines) + "\n" if lines else "no log: not a systemd service, or this user may not read it (sudo)\n"
 
 
 def _kernel() -> str:

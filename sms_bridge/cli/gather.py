@@ -41,6 +41,7 @@ TOOL_DEADLINE = 10.0  # s for journalctl, dmesg, timedatectl on a slow card
 RULES = ("etc/udev/rules.d", "run/udev/rules.d", "usr/lib/udev/rules.d", "lib/udev/rules.d")
 OURS = b"ID_MM_DEVICE_IGNORE"  # of the rules in hardware/udev
 KEPT_OFF = {"modemmanager", "brltty", "brltty-udev"}  # the programs that these rules know
+AT_WORK = ("interviewing", "registering", "ready", "degraded")  # states in which a modem has its port open
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -72,7 +73,8 @@ def gather(settings: Settings, error: ConfigError | None, live: Live, machine: M
     """All facts. Takes some seconds on a slow card."""
     problems = tuple(str(problem) for problem in error.problems) if error is not None else ()
     wanted = _ports(settings, machine)
-    ours = {str(modem.get("port")) for modem in live.modems.values()}
+    warnings = live.health.get("warnings")
+    ours = {os.path.realpath(str(modem["port"])) for modem in live.modems.values() if modem.get("state") in AT_WORK}
     return Facts(
         configuration=ConfigurationFacts(str(settings.source) if settings.source else None, problems),
         devices=tuple(_device(device, machine) for device in machine.devices()),
@@ -85,7 +87,7 @@ def gather(settings: Settings, error: ConfigError | None, live: Live, machine: M
         disk=disk_facts(_data_dir(settings, live)),
         clock=_clock(machine.root),
         online=live.online,
-        warnings=tuple(str(text) for text in live.health.get("warnings") or ()),
+        warnings=tuple(str(text) for text in warnings) if isinstance(warnings, list) else (),
         modems=tuple(live.modems.values()),
     )
 
@@ -162,7 +164,7 @@ def _port(port: str, vid_pid: str | None, proc: Path, ours: set[str]) -> PortFac
     holders = holders_of(port, proc)
     theirs = [holder for holder in holders if not _is_bridge(holder)]
     fix = fix_for(theirs[0], vid_pid=vid_pid, port=port) if theirs else ""
-    by_bridge = port in ours or (bool(holders) and not theirs)
+    by_bridge = not theirs and (bool(holders) or os.path.realpath(port) in ours)  # another user's may not be seen
     group, in_group = _group(port)
     allowed = os.access(port, os.R_OK | os.W_OK)
     return PortFacts(port, True, tuple(str(holder) for holder in theirs), fix, by_bridge, allowed, group, in_group)

@@ -34,7 +34,7 @@ class Live:
     @property
     def whole(self) -> bool:
         """All that an online bridge has retained is here."""
-        names = [row["name"] for row in self._listed or [] if row.get("name")]
+        names = [str(row["name"]) for row in self._listed or [] if row.get("name")]
         return self.online and self._listed is not None and all(name in self._states for name in names)
 
     @property

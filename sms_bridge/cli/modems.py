@@ -62,7 +62,12 @@ class Row:
     metavar="[MODEM|PLUG|PORT]",
     help="Print what a maintainer needs to add the modem, anonymised; of all that are plugged in if none is named.",
 )
-def command(config: Path | None, root: Path, as_json: bool, probe: bool, watch: bool, wanted: str | None) -> int:
+@click.option(
+    "--dump", metavar="PORT", help="Print what the modem at a free port answers, as an emulator's personality."
+)
+def command(
+    config: Path | None, root: Path, as_json: bool, probe: bool, watch: bool, wanted: str | None, dump: str | None
+) -> int:
     """What is plugged in, which port speaks AT, who holds it, what is wrong with it and what helps.
 
     With a bridge that runs, also the state of each modem.
@@ -78,6 +83,12 @@ def command(config: Path | None, root: Path, as_json: bool, probe: bool, watch: 
     def look() -> list[Row]:
         return survey(settings.modems, sysfs=root / "sys", dev=root / "dev", proc=root / "proc")
 
+    if dump is not None:
+        from sms_bridge.cli.dump import dump_port
+
+        baudrates = {modem.port: modem.baudrate for modem in settings.modems}
+        click.echo(dump_port(dump, baudrates.get(dump), proc=root / "proc"), nl=False)
+        return 0
     if watch:
         from sms_bridge.cli.watching import watch as stay
 

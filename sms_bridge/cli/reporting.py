@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from hardware.modem.report import QUESTIONS, report
 from hardware.modem.roles import Kind, examine
 from hardware.transport.holders import holders_of
 from hardware.types import Access, ModemState, ModemStatus, Registration, SimStatus, StorageStatus
-from hardware.usb.ports import UsbDevice, UsbPort, devices
+from hardware.usb.ports import UsbDevice, devices
 from sms_bridge.cli.live import Live
 
 TRIES = 3  # domain A1.3: AT until OK, a second each
 DEADLINE = 1.0
+BAUDRATE = 115_200
 
 
 def reports(wanted: str, live: Live, *, sysfs: Path, dev: Path, proc: Path) -> list[dict[str, Any]]:
@@ -50,29 +52,33 @@ async def _one(device: UsbDevice, live: Live, proc: Path) -> dict[str, Any]:
     for port in examined.candidates if not answered else ():
         if holders_of(port.device, proc):
             continue
-        said = await _ask(port, everything=not answers)
+        said = await ask(port.device, QUESTIONS if not answers else ())
         if said is not None:
             answered.append(port)
-            answers |= said
+            answers |= {
+                text: [str(lines)] if isinstance(lines, HardwareError) else lines for text, lines in said.items()
+            }
     status = _status(payload) if payload is not None else None
     return report(device, examined, status, answered=answered, answers=answers)
 
 
-async def _ask(port: UsbPort, *, everything: bool) -> dict[str, list[str]] | None:
+async def ask(
+    port: str, questions: Sequence[Command], baudrate: int = BAUDRATE
+) -> dict[str, list[str] | HardwareError] | None:
     """Lines or error by command; None: it does not speak AT, or cannot be opened."""
     try:
-        channel = await AtChannel.open(port.device)
+        channel = await AtChannel.open(port, baudrate=baudrate)
     except HardwareError:
         return None
     try:
         if not await _speaks(channel):
             return None
-        said = {}
-        for command in QUESTIONS if everything else ():
+        said: dict[str, list[str] | HardwareError] = {}
+        for command in questions:
             try:
                 said[command.text] = list((await channel.command(command)).lines)
             except HardwareError as error:
-                said[command.text] = [str(error)]
+                said[command.text] = error
         return said
     finally:
         await channel.close()

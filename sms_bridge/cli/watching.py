@@ -52,11 +52,13 @@ def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
 
 
 def _client(settings: MqttSettings, live: Live) -> Client | None:
-    client = Client(settings, live.topics)
+    client = None
     try:
+        client = Client(settings, live.topics)
         client.start()
     except click.ClickException as error:
-        client.stop()
+        if client is not None:
+            client.stop()
         live.reason = error.message
         return None
     live.connected, live.reason = True, NOT_ONLINE

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from sms_bridge.cli.broker import Message
 from sms_bridge.cli.bundle import Cleaner
 from sms_bridge.cli.gather import Machine, disk_facts, gather
 from sms_bridge.cli.live import Live
@@ -268,6 +269,24 @@ def test_the_journal_is_looked_into(tmp_path: Path) -> None:
     assert (facts.journal_state, facts.exists, facts.allowed) == ("bad", True, True)
 
 
+def test_a_port_that_another_holds_is_not_the_bridges(usb: FakeUsb, tmp_path: Path) -> None:
+    nodes = usb.plug("1-1", 0x2C7C, 0x0125, QUECTEL)
+    at = str(nodes[2])
+    live = Live("sms", connected=True)
+    for topic, payload in (
+        ("bridge/modems", [{"name": "m", "port": at}]),
+        ("modem/m", {"name": "m", "state": "ready", "port": at}),
+        ("bridge/state", {"state": "online"}),
+    ):
+        live.take(Message(f"sms/{topic}", json.dumps(payload).encode(), True))
+    nodes[2].touch()
+    settings = Settings(data_dir=tmp_path)
+    assert gather(settings, None, live, Machine(tmp_path)).ports[0].by_bridge
+    run(tmp_path, 812, "minicom", holds=nodes[2])
+    (port,) = gather(settings, None, live, Machine(tmp_path)).ports
+    assert (port.by_bridge, port.holders) == (False, ("minicom (pid 812)",))
+
+
 def call(root: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "sms_bridge", "doctor", "--root", str(root), *args],
@@ -318,6 +337,9 @@ def test_what_is_known_to_be_secret_is_taken_out_wherever_it_stands() -> None:
     clean = Cleaner(["7291", "anna", "SER1234567", ""])
     assert clean.text("pin was 7291, not 17291 x72910") == "pin was ****, not 17291 x72910"
     assert clean.text("usb-HUAWEI_SER1234567-if00 @anna annals") == "usb-HUAWEI_****-if00 @**** annals"
+    assert clean.text("/dev/serial/by-id/usb-X_860461024123456-if02 a_860461024123456_b +36301234567") == (
+        "/dev/serial/by-id/**** a_<15 digits>_b +36…67"
+    )
     assert clean.value({"imei": "861475030123456", "iccid": "89", "sim": {"state": "ready"}, "x": ["anna"]}) == {
         "imei": "86147503xxxxxxx", "iccid": "****", "sim": {"state": "ready"}, "x": ["****"],
     }  # fmt: skip
