@@ -140,7 +140,7 @@ def beside(rows: list[Row], live: Live) -> list[Row]:
 
 def table(rows: list[Row], live: Live) -> list[str]:
     """What `sms-bridge modems` prints: a line per port with what is wrong and what helps below it."""
-    lines = [] if live.online else [printable(f"No bridge is asked: {live.reason}"), ""]
+    lines = [] if live.online else [printable(f"The bridge cannot be asked: {live.reason}"), ""]
     if not rows:
         return [
             *lines,

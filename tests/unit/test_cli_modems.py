@@ -204,7 +204,7 @@ def test_a_bridge_that_is_away_has_no_modems_and_says_why(machine: Path) -> None
     seen = live([{"name": "a"}], {"name": "a", "state": "ready"})
     seen.take(Message("sms/bridge/state", b'{"state":"offline"}', True))
     assert seen.modems == {}
-    assert text([], seen).startswith("No bridge is asked: no bridge is online at the broker. Start it with")
+    assert text([], seen).startswith("The bridge cannot be asked: no bridge is online at the broker. Start it with")
     seen.take(Lost("timeout"))
     assert "the broker is away: timeout" in text([], seen)
 
