@@ -12,7 +12,7 @@ from enum import StrEnum
 
 FIRST_GUESS = 4.0  # seconds a part takes, until it is known (domain B1)
 WEIGHT = 0.2  # of the newest part in a modem's running mean
-STICKY_PATIENCE = 60.0  # seconds that the SIM which the recipient knows may have to do before
+STICKY_PATIENCE = 10.0  # seconds that the SIM which the recipient knows may have to do before
 STICKY_AT_MOST = 300.0  # seconds after which an order goes to whoever is free: the estimate was wrong
 # Another modem must be done this much sooner for an idle one to leave it the order: estimates are no more exact.
 GAIN = 0.3  # of one's own time
