@@ -124,7 +124,9 @@ def bench_latency(_options: argparse.Namespace) -> tuple[Any, list[Row]]:
         for number in range(60):
             order = f"latency {number}"
             start = time.monotonic()
-            stack.observer.publish("out", {"id": order, "to": NUMBER, "text": order, "delivery_report": False})
+            stack.observer.publish(
+                "out", {"id": order, "to": f"+3630{1_000_000 + number}", "text": order, "delivery_report": False}
+            )
             stack.observer.wait_state(order, "sent")
             outbound.append((events(stack, "cmgs")[-1] - start) * 1000)
             time.sleep(0.1)
