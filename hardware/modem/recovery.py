@@ -145,6 +145,7 @@ class Recovery:
         self._expected_until = 0.0  # a restart that is ours
         self._booting_until = 0.0  # it was plugged in
         self._restarting = False  # it was told to restart, and has not been set up since
+        self._given_up = ""  # what was said of one that did not come back, until it does
         self._boots, self._losses = _Repeats(MOST_RESTARTS, NO_POWER), _Repeats(MOST_LOSSES, LOOSE)
         self._told_of_end = False
         self._watch: asyncio.TimerHandle | None = None
@@ -173,6 +174,7 @@ class Recovery:
 
     def set_up(self) -> None:
         """It answers, and is set up: whether that lasts is looked at later."""
+        self._given_up = ""
         self._restarting = False
         if self._return is not None:
             self._return.cancel()
@@ -195,6 +197,7 @@ class Recovery:
 
     def replugged(self) -> None:
         """It is there anew, and was not told to restart: a person had it in hand."""
+        self._given_up = ""
         self._booting_until = _now() + timeouts.RESTART_SETTLE
         if not self._restarting:
             self.ladder.begin_anew()
@@ -203,6 +206,8 @@ class Recovery:
 
     def gone(self, sentence: str) -> str:
         """What to say of a modem that left: it may have been told to."""
+        if self._given_up:
+            return self._given_up
         return f"{self._missed}; waiting for it to come back" if self._restarting else sentence
 
     async def free(self) -> None:
@@ -454,6 +459,7 @@ class Recovery:
             self._event(ladder, None, "blocked", reason, _PERSON[trouble])
         if trouble is Trouble.MISSING:
             self._restarting = False
+            self._given_up = sentence
             self._life.move(ModemState.OFFLINE, sentence)
         else:
             self._life.move(ModemState.BLOCKED, sentence)

@@ -18,6 +18,8 @@ __all__ = ["QUESTIONS", "anonymous", "report"]
 VERSION: Final = 1
 MOST_LINES = 40  # of one answer
 MOST_CHARACTERS = 200  # of one line
+# A serial number as ATI and its kin tell it; an IMEI behind SN is masked as what it is.
+SERIAL: Final = re.compile(r"\b((?:f?sn|esn|meid|serial(?: number)?)\s*[:=]\s*)(?![0-9]{14,16}\b)\S+", re.IGNORECASE)
 TAC: Final = 8  # digits of an IMEI that name the model (TS 23.003 6.2.1)
 
 QUESTIONS: tuple[Command, ...] = (
@@ -85,6 +87,7 @@ def report(
 def anonymous(text: str, imei: str | None = None) -> str:
     """`text` without what is whose: of an IMEI the model's digits stay, of other long numbers the first three."""
     plain = "".join(char if char.isprintable() else "?" for char in text[:MOST_CHARACTERS])
+    plain = SERIAL.sub(lambda match: f"{match[1]}<serial>", plain)
     if not imei or len(imei) <= TAC:
         return _LONG.sub(_mask, plain)
     shown = imei[:TAC] + "x" * (len(imei) - TAC)

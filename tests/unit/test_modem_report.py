@@ -96,6 +96,8 @@ def test_a_device_without_a_modem_has_a_report_too() -> None:
         ("EC25EFAR06A04M4G", "EC25EFAR06A04M4G"),
         ("+CESQ: 99,99,255,255,19,47", "+CESQ: 99,99,255,255,19,47"),
         ("evil\x1b[2J\r\nline", "evil?[2J??line"),
+        ("FSN: LF6N0123AB", "FSN: <serial>"),
+        ("SN: E8H7", "SN: <serial>"),
     ],
 )  # fmt: skip
 def test_what_is_masked_and_what_stays(text: str, shown: str) -> None:
