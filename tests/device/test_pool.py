@@ -696,3 +696,29 @@ async def test_what_a_modem_had_still_to_store_outlives_its_name(tmp_path: Path)
         it.sink.refuse = 0
         await it.until(lambda: it.sink.received)
         assert it.sink.received[0].raw == ROUTED
+
+
+async def test_what_answers_at_and_knows_no_sim_is_no_modem(tmp_path: Path) -> None:
+    """A telephone modem, a WiFi module: `AT` alone proves nothing."""
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    os.set_blocking(master, False)
+    loop, asked = asyncio.get_running_loop(), []
+
+    def answer() -> None:
+        for line in os.read(master, 4096).replace(b"\x1b", b"").split(b"\r"):
+            if line:
+                asked.append(line.decode())
+                os.write(master, b"\r\nOK\r\n" if line == b"AT" else b"\r\nERROR\r\n")
+
+    loop.add_reader(master, answer)
+    try:
+        async with plug_rig(tmp_path) as it:
+            it.usb.plug("1-1", *CH340, [(0, "ff/01/02", "ch341", os.ttyname(slave))], product="USB Serial")
+            await it.view("1-1", ModemState.DETECTED, "no modem for SMS")
+            assert it.ears.real == 0
+        assert "AT+CPIN?" in asked
+    finally:
+        loop.remove_reader(master)
+        os.close(master)
+        os.close(slave)
