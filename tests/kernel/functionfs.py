@@ -20,7 +20,8 @@ OnData = Callable[[int, bytes], None]
 
 PACKET_FULL, PACKET_HIGH = 64, 512  # octets of a bulk packet at full and at high speed
 READ_SIZE = PACKET_HIGH  # a read of one packet ends with it: a host sends no empty one after a full one
-JOIN_DEADLINE = 5.0  # seconds for a thread whose endpoint is gone; it ends with the next tick of the host's frames
+JOIN_DEADLINE = 5.0  # seconds for a thread whose endpoint is gone
+PAUSE = 0.01  # seconds between two tries to read from an endpoint that is not enabled
 
 _DESCRIPTORS_V2, _STRINGS = 3, 2
 _HAS_FULL_SPEED, _HAS_HIGH_SPEED, _ALL_REQUESTS = 1, 2, 64
@@ -50,6 +51,7 @@ class VendorFunction:
         self._queues: list[queue.SimpleQueue[bytes | None]] = []
         self._threads: list[threading.Thread] = []
         self._eps: list[int] = []
+        self._over = threading.Event()
         folder.mkdir(parents=True, exist_ok=True)
         _mount(source, folder)
         self._ep0 = os.open(folder / "ep0", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -68,6 +70,7 @@ class VendorFunction:
 
     def unplugged(self) -> None:
         """The gadget has lost its socket: end the threads, which the kernel has woken up."""
+        self._over.set()
         for line in self._queues:
             line.put(None)
         for thread in self._threads:
@@ -92,7 +95,10 @@ class VendorFunction:
                     self._setup(setup)
 
     def _enabled(self) -> None:
-        self.unplugged()
+        """Told once or more while it is plugged in: the kernel enables the whole anew for each interface."""
+        if self._threads:
+            return
+        over = self._over = threading.Event()
         for interface in range(self._count):
             ins, out = (
                 os.open(self._folder / f"ep{2 * interface + n}", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -101,7 +107,7 @@ class VendorFunction:
             line: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
             self._queues.append(line)
             self._eps += [ins, out]
-            self._threads.append(threading.Thread(target=self._read, args=(interface, out), daemon=True))
+            self._threads.append(threading.Thread(target=self._read, args=(interface, out, over), daemon=True))
             self._threads.append(threading.Thread(target=_say, args=(line, ins), daemon=True))
         for thread in self._threads:
             thread.start()
@@ -117,21 +123,20 @@ class VendorFunction:
             else:
                 os.read(self._ep0, 0)
 
-    def _read(self, interface: int, ep: int) -> None:
-        while True:
+    def _read(self, interface: int, ep: int, over: threading.Event) -> None:
+        while not over.is_set():
             try:
                 data = os.read(ep, READ_SIZE)
-            except OSError:  # unplugged
-                return
+            except OSError:  # unplugged, or just not enabled
+                over.wait(PAUSE)
+                continue
             self._loop.call_soon_threadsafe(self._on_data, interface, data)
 
 
 def _say(line: queue.SimpleQueue[bytes | None], ep: int) -> None:
     while (data := line.get()) is not None:
-        try:
+        with contextlib.suppress(OSError):  # nobody is there to hear it
             os.write(ep, data)
-        except OSError:
-            return
 
 
 def _descriptors(triplets: Sequence[Triplet], *, all_requests: bool) -> bytes:

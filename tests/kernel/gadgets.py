@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import termios
 import tty
 from collections.abc import Callable
 from pathlib import Path
@@ -152,7 +153,7 @@ class AdapterLine:
         self.link = link
         self.slave_name = ""
         self.lost_bytes = 0
-        self.socket: int | None = None
+        self.socket: int | str | None = None
         self.opened: list[int] = []  # it does not say
         self._host = host
         self._line = line
@@ -201,7 +202,8 @@ class _Tty:
     def open(self) -> None:
         self._fd = os.open(self._path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
         if self._raw:
-            tty.setraw(self._fd)
+            tty.setraw(self._fd, termios.TCSANOW)  # and not once all is said: nobody may be listening
+            termios.tcflush(self._fd, termios.TCIOFLUSH)
         asyncio.get_running_loop().add_reader(self._fd, self._read)
 
     def close(self) -> None:
@@ -242,8 +244,9 @@ class _Tty:
             data = b""
         if data:
             self._on_data(data)
-        else:  # hung up: the socket is empty now
-            asyncio.get_running_loop().remove_reader(self._fd)
+        else:  # hung up: unplugged, or the host has reset it
+            self.close()
+            self.open()
 
 
 def _write(file: Path, text: str) -> None:

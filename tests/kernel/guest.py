@@ -8,6 +8,7 @@ import traceback
 from tests.kernel.host import Host, host
 from tests.kernel.machine import END_OF_OUTPUT
 
+HANGS = 150  # seconds in one step of a test
 FOLDER = "tests/kernel"
 
 
@@ -28,6 +29,8 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     import pytest
 
+    # A thread that the kernel does not give back shows where it is.
+    arguments = ["-o", f"faulthandler_timeout={HANGS}", *arguments]
     plugins = [word for name in ("cacheprovider", "xdist", "hypothesispytest") for word in ("-p", f"no:{name}")]
     chosen = any(word.startswith(FOLDER) for word in arguments)
     return int(pytest.main([*plugins, *arguments, *(() if chosen else (FOLDER,))]))

@@ -57,8 +57,8 @@ class Plugged:
         port: UsbPort = found[self.stick.at]
         return port
 
-    def plug(self, socket: int) -> None:
-        """Into that socket; the phone powers up. Returns before the kernel has found it."""
+    def plug(self, socket: int | str) -> None:
+        """Into that socket: 0 to 7, for the adapter 1 to 5 and 6.1 to 6.8. The kernel finds it a moment later."""
         self.line.socket = socket
         self._lab.call(self.modem.plug if self.modem is not None else self.line.open)
 
@@ -89,7 +89,7 @@ class Lab:
         self._names = list(sticks)
         self._latency = latency
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="lab")
+        self._thread = threading.Thread(target=self._loop.run_forever, name="lab", daemon=True)
 
     def __enter__(self) -> Lab:
         self._thread.start()
@@ -105,8 +105,9 @@ class Lab:
             self.call(self._stop)
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
+            self._thread.join(CALL_DEADLINE)
+            if not self._thread.is_alive():
+                self._loop.close()
 
     def call(self, action: Callable[[], _T]) -> _T:
         """Do it on the loop of the emulator, which is not for other threads; its result."""

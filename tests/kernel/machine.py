@@ -14,6 +14,7 @@ from hardware.emulator.serial import die_with_parent
 MEMORY = 1024  # MiB; the guest writes to memory only
 ADAPTERS = 2
 SOCKETS = 6  # of the xHCI controller
+HUB = 6  # the socket with a hub of eight in it: `6.3` is one of its sockets
 QMP_DEADLINE = 10.0  # seconds for QEMU to answer
 ASK_LIMIT = 1 << 20  # octets of a request of the guest
 OUTPUT_DEADLINE = 5.0  # seconds for the guest's last words, which come on another line than its exit code
@@ -32,12 +33,14 @@ def command(kernel: Path, initramfs: Path, folder: Path) -> list[str]:
     TCG even where there is KVM: the same everywhere, and nested KVM hangs on some machines.
     """
     arguments = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
-    arguments += ["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "qemu64", "-smp", "2", "-m", str(MEMORY)]
+    arguments += ["-machine", "q35,hpet=off", "-accel", "tcg,thread=multi"]
+    arguments += ["-cpu", "qemu64", "-smp", "1", "-m", str(MEMORY)]
     arguments += ["-kernel", str(kernel), "-initrd", str(initramfs), "-append", "console=ttyS0 loglevel=4 panic=-1"]
     arguments += ["-serial", f"file:{folder}/console.log", "-qmp", f"unix:{folder}/qmp,server=on,wait=off"]
     arguments += ["-fsdev", "local,id=disk,path=/,security_model=none,readonly=on,multidevs=remap"]
     arguments += ["-device", "virtio-9p-pci,fsdev=disk,mount_tag=disk"]
     arguments += ["-device", f"qemu-xhci,id=usb,p2={SOCKETS},p3=1", "-device", "virtio-serial-pci"]
+    arguments += ["-device", f"usb-hub,bus=usb.0,port={HUB}"]
     for name in ("host", "output"):
         arguments += ["-chardev", f"socket,id={name},path={folder}/{name},server=on,wait=on"]
         arguments += ["-device", f"virtserialport,chardev={name},name={name}"]
