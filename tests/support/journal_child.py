@@ -3,7 +3,8 @@
 `python -m tests.support.journal_child DIRECTORY ROUNDS SEED`: forks a worker per round, kills it with
 SIGKILL after a moment, and lets a last one finish in order. Files in DIRECTORY, each line one fact that survived the
 kill: `acked` (ids that were accepted durably), `ledger` (parts as a network saw them), `stored` (texts of received
-messages that were deleted from the SIM), `published` (outbox rows as a broker got them).
+messages that were deleted from the SIM), `published` (outbox rows as a broker got them). A kill may tear the line that
+is being written: `read_facts` leaves such a line out.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from hardware.pdu import DeliverRequest, decode, encode_deliver
 from hardware.types import Action, ReceivedPdu, SendError, SendOutcome, SendResult
@@ -45,7 +47,8 @@ class Worker:
         }
 
     def note(self, file: str, *facts: object) -> None:
-        os.write(self.files[file], json.dumps(facts).encode() + b"\n")
+        # SIGKILL may end a write at a page's border: what is torn stands alone on its line, and never happened
+        os.write(self.files[file], b"\n" + json.dumps(facts).encode() + b"\n")
 
     async def run(self) -> None:
         self.journal = await Journal.open(self.directory / "data")
@@ -128,6 +131,19 @@ class Worker:
         if chance < 0.3:
             return SendResult(SendOutcome.UNKNOWN, error=SendError("timeout", "no result", Action.UNKNOWN))
         return SendResult(SendOutcome.SENT, mr=self.random.randrange(256))
+
+
+def read_facts(directory: Path, name: str, rounds: int) -> list[list[Any]]:
+    """The facts of one file; a kill may tear one line at most, a fact whose step was not finished then."""
+    facts, torn = [], []
+    for line in filter(None, (directory / name).read_bytes().split(b"\n")):
+        try:
+            facts.append(json.loads(line))
+        except ValueError:
+            torn.append(line)
+    if len(torn) > rounds:
+        raise ValueError(f"{name}: {len(torn)} torn lines after {rounds} kills")
+    return facts
 
 
 def main() -> int:

@@ -7,21 +7,16 @@ import json
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sms_bridge.core.states import MOVES, RANK, OrderState
 from sms_bridge.store import Journal
+from tests.support.journal_child import read_facts
 
 ROUNDS = 50
 FINAL = {OrderState.SENT, OrderState.UNKNOWN, OrderState.FAILED}
-
-
-def facts(directory: Path, name: str) -> list[list[Any]]:
-    lines = (directory / name).read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
 
 
 @pytest.mark.slow
@@ -30,11 +25,13 @@ def test_killed_again_and_again_it_keeps_every_promise(tmp_path):
     command = [sys.executable, "-m", "tests.support.journal_child", str(tmp_path), str(ROUNDS), "7"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 0, done.stderr
-    published = facts(tmp_path, "published")
+    published = read_facts(tmp_path, "published", ROUNDS)
     rows = check_outbox(published)
     statuses = [json.loads(payload) for kind, payload in rows if kind == "status"]
-    check_orders(statuses, facts(tmp_path, "acked"), facts(tmp_path, "ledger"))
-    check_inbound([json.loads(payload) for kind, payload in rows if kind == "in"], facts(tmp_path, "stored"))
+    check_orders(statuses, read_facts(tmp_path, "acked", ROUNDS), read_facts(tmp_path, "ledger", ROUNDS))
+    check_inbound(
+        [json.loads(payload) for kind, payload in rows if kind == "in"], read_facts(tmp_path, "stored", ROUNDS)
+    )
 
 
 def check_outbox(published: list[list[Any]]) -> list[tuple[str, str]]:
