@@ -171,6 +171,7 @@ class Observer:
 
     def __init__(self, port: int, base: str = "sms") -> None:
         self.seen: list[Seen] = []
+        self.listeners: list[Callable[[str, Any], object]] = []  # of topics without the base, on paho's thread
         self._changed = threading.Condition()
         self._base = base
         self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=f"observer-{os.getpid()}-{port}")
@@ -251,6 +252,8 @@ class Observer:
             payload: Any = json.loads(message.payload)
         except ValueError:
             payload = message.payload
+        for listener in self.listeners:
+            listener(message.topic.removeprefix(f"{self._base}/"), payload)
         with self._changed:
             self.seen.append(Seen(message.topic, payload, message.retain, at))
             self._changed.notify_all()
