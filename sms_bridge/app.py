@@ -37,6 +37,7 @@ from sms_bridge.mqtt.handlers import make_handlers
 from sms_bridge.mqtt.requests import Handler
 from sms_bridge.mqtt.settings import MqttSettings, TlsSettings
 from sms_bridge.observe.systemd import Notifier
+from sms_bridge.parts.guards import Guards
 from sms_bridge.routes.mending import Mending
 from sms_bridge.routes.ussd import UssdDesk
 from sms_bridge.store.journal import Journal
@@ -87,6 +88,7 @@ class Bridge:
         self._service: Service
         self._tests: SelfTests
         self._balances: Balances
+        self._guards: Guards
         self._ussd = UssdDesk(self._modems.__getitem__, lambda *heard: self._balances.heard(*heard))
         self._mqtt: Mqtt
 
@@ -170,6 +172,14 @@ class Bridge:
             self._clock,
             members=self._members,
         )
+        self._guards = Guards(
+            self._settings,
+            self._journal,
+            self._dispatcher,
+            self._clock,
+            own_numbers=self._modems.own_numbers,
+            changed=self._tell_state,
+        )
         self._service = Service(
             self._journal,
             self._dispatcher,
@@ -179,11 +189,13 @@ class Bridge:
             own_number=self._modems.own_number,
             clock_changed=self._clock_changed,
             recognise=self._tests.recognise,
+            rules=self._guards.rules,
         )
         while True:
             try:
                 await self._service.start()
                 await self._tests.start()
+                await self._guards.start()
                 break
             except StoreError as error:
                 log.error("the journal cannot be written: %s %s", error, error.hint)
@@ -248,12 +260,13 @@ class Bridge:
         modems = list(self._modems.statuses())
         working = self._modems.in_service()
         verdict = "pass" if working == len(modems) and modems else "warn" if working else "fail"
-        warnings = self._service.warnings()
+        warnings = [*self._service.warnings(), *self._guards.holds.warnings()]
         if warnings and verdict == "pass":
             verdict = "warn"
         return {
             "status": verdict,
             "warnings": warnings,
+            "paused": self._guards.holds.paused,
             "queue": self._queues.total,
             "sending": self._dispatcher.sending,
             "modems": {"total": len(modems), "ready": working},
@@ -297,7 +310,7 @@ class Bridge:
             restart=restart,
             self_test=self._tests.begin,
         )
-        return {**handlers, "backup": backup}
+        return {**handlers, **self._guards.handlers(), "backup": backup}
 
     # The bridge's own topics and timers.
 
@@ -307,6 +320,8 @@ class Bridge:
             "version": metadata.version("sms-bridge"),
             "started_at": self._started_at.isoformat(timespec="seconds"),
             "host": socket.gethostname(),
+            "paused": self._guards.holds.paused,
+            "pause": self._guards.summary(),
             "config": {
                 "file": str(settings.source) if settings.source else None,
                 "data_dir": str(settings.data_dir),
@@ -317,6 +332,10 @@ class Bridge:
                 "groups": sorted(settings.groups),
             },
         }
+
+    def _tell_state(self) -> None:
+        self._mqtt.states.info(self._info())
+        self._mqtt.states.health(self.health())
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
