@@ -22,7 +22,7 @@ def sent_to(stack: Stack) -> list[str]:
 
 
 def test_what_is_no_number_and_ten_thousand_messages_to_a_premium_number_stop_before_the_port(stack):
-    bad = [f"{ANNA}{character}" for character in "\r\n\x1a\x1b\";*#"]
+    bad = [f"{ANNA}{character}" for character in '\r\n\x1a\x1b";*#']
     for n, number in enumerate(bad):
         stack.observer.publish("out", {"id": f"bad-{n}", "to": number, "text": "x"})
     for n in range(10):
