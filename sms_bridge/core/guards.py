@@ -47,11 +47,16 @@ class NumberRules:
 
     def __init__(self, settings: GuardSettings, own_numbers: Callable[[], Collection[str]] = tuple) -> None:
         """`own_numbers`: those of the SIMs that are here, in E.164, as of now."""
-        self._settings = settings
         self._own_numbers = own_numbers
+        self._look = lru_cache(maxsize=_KNOWN)(self._verdict)
+        self.adopt(settings)
+
+    def adopt(self, settings: GuardSettings) -> None:
+        """These hold from now on."""
+        self._settings = settings
         self._prefixes = dict.fromkeys(settings.allow, True) | dict.fromkeys(settings.deny, False)
         self._lengths = sorted({len(prefix) for prefix in self._prefixes}, reverse=True)
-        self._look = lru_cache(maxsize=_KNOWN)(self._verdict)
+        self._look.cache_clear()
 
     def refusal(self, number: str) -> Refusal | None:
         """Why nobody may write to `number` (E.164, or a short code); None: they may."""

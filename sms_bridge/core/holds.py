@@ -57,6 +57,11 @@ class Holds:
         """`since` and `reason` of the pause, null while there is none."""
         return {"since": rfc3339(self.since) if self.since is not None else None, "reason": self.reason}
 
+    def adopt(self, urgent: int | None) -> None:
+        """This priority is urgent from now on."""
+        self._urgent = urgent
+        self._dispatcher.look_again()
+
     async def start(self) -> None:
         """Go on as the last process left it; before the first claim."""
         kept = await self._journal.read(lambda reader: reader.meta(PAUSE))

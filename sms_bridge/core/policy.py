@@ -77,6 +77,11 @@ class Policy:
         self.conversations = Conversations(settings.sticky_ttl)
         self.held: Held | None = None  # None: nothing is held back, and nothing need be asked
 
+    def adopt(self, settings: CoreSettings) -> None:
+        """These hold from now on."""
+        self._settings = settings
+        self.conversations.ttl = settings.sticky_ttl
+
     def load(self, reader: Reader, now: int) -> None:
         """What the last process counted, and what it had no time to write down."""
         for sim, day, parts in reader.usage():

@@ -13,10 +13,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from sms_bridge.core.errors import CoreError, StoreError
-from sms_bridge.mqtt import jsontext
 from sms_bridge.mqtt.client import Delivery
 from sms_bridge.mqtt.connection import make_properties
 from sms_bridge.mqtt.topics import Topics
+from sms_bridge.payloads import jsontext
 
 log = logging.getLogger(__name__)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, StrictStr
-
 from sms_bridge.mqtt.models import taken
 from sms_bridge.mqtt.requests import Handler, answered
+from sms_bridge.payloads.switches import PauseRequest, ResumeRequest
 
 
 class PausePort(Protocol):
@@ -21,20 +20,6 @@ class PausePort(Protocol):
 
     def summary(self) -> dict[str, str | None]:
         """`since` and `reason`, null while it is not paused."""
-
-
-class PauseRequest(BaseModel):
-    """`bridge/request/pause`: orders are accepted and wait, nothing is sent."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    reason: StrictStr | None = Field(None, max_length=200, description="shown beside the pause; no secrets")
-
-
-class ResumeRequest(BaseModel):
-    """`bridge/request/resume`: what waits is sent."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 def pause_handlers(port: PausePort) -> dict[str, Handler]:

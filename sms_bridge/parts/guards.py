@@ -40,6 +40,11 @@ class Guards:
         self._known_own: frozenset[str] = frozenset()
         self._asked = -OWN_AGE
 
+    def adopt(self, settings: Settings) -> None:
+        """Options were changed."""
+        self.rules.adopt(settings.guards)
+        self.holds.adopt(settings.guards.urgent)
+
     async def start(self) -> None:
         """StoreError: try again."""
         await self.holds.start()
