@@ -37,6 +37,9 @@ from sms_bridge.mqtt.handlers import make_handlers
 from sms_bridge.mqtt.requests import Handler
 from sms_bridge.mqtt.settings import MqttSettings, TlsSettings
 from sms_bridge.observe.systemd import Notifier
+from sms_bridge.parts.administration import option_handlers
+from sms_bridge.parts.home_assistant import HomeAssistant
+from sms_bridge.parts.options import Options
 from sms_bridge.routes.mending import Mending
 from sms_bridge.routes.ussd import UssdDesk
 from sms_bridge.store.journal import Journal
@@ -49,6 +52,8 @@ log = logging.getLogger(__name__)
 
 TICK = 1.0  # s between looks at what has fallen due
 HEALTH_PERIOD = 60.0  # s between two payloads of sms/bridge/health
+HEALTH_PAUSE = 5.0  # s between two that differ in figures only
+HEALTH_GIST = ("status", "reason", "queue", "sent", "received", "failures")
 STORE_RETRY = 2.0  # s until a start that the disk refused is tried again
 # The writer thread hands over at once instead of after Python's 5 ms: a commit must not wait for a busy loop.
 SWITCH_INTERVAL = 0.0001
@@ -73,7 +78,10 @@ class Bridge:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._clock = SystemClock()
-        self._mending = Mending(settings.data_dir, settings.power_switch_of, self._publish_order)
+        self._options = Options(settings, self._adopt)
+        self._mending = Mending(
+            settings.data_dir, lambda name: self._settings.power_switch_of(name), self._publish_order
+        )
         # One ledger for all modems: its lock is what keeps two of them from writing over each other's attempts.
         self._modems = Modems(settings, PinFile(settings.data_dir / "pins"), self._clock, self._mending)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -89,6 +97,7 @@ class Bridge:
         self._balances: Balances
         self._ussd = UssdDesk(self._modems.__getitem__, lambda *heard: self._balances.heard(*heard))
         self._mqtt: Mqtt
+        self._home_assistant: HomeAssistant
 
     async def run(self) -> int:
         """Start, serve, stop."""
@@ -142,10 +151,19 @@ class Bridge:
             balance_of=self._balances.of,
             on_problem=self._problem,
         )
+        self._home_assistant = HomeAssistant(
+            settings.home_assistant,
+            self._journal,
+            self._mqtt,
+            metadata.version("sms-bridge"),
+            contacts=lambda: sorted(settings.contacts),
+            groups=lambda: sorted(settings.groups),
+            balance_of=lambda status: self._balances.of(status) if self._balances.asks(status) else None,
+        )
         stack.push_async_callback(self._stop)
+        await self._home_assistant.start()
         await self._mqtt.start()
-        if settings.logging.mqtt:
-            self._mqtt.attach_log(logging.getLogger(), logging.WARNING)
+        self._mqtt.show_log(settings.logging.mqtt)
         self._mqtt.states.info(self._info())
         self._modems.publish_on(self._mqtt)
         self._own(self._tick(), "tick")
@@ -209,6 +227,7 @@ class Bridge:
         await self._mqtt.stop_intake()
         await self._stop_sending()
         await _discard(*self._tasks)
+        await self._home_assistant.stop()
         await self._mqtt.stop()
 
     async def _stop_sending(self) -> None:
@@ -253,13 +272,12 @@ class Bridge:
             verdict = "warn"
         return {
             "status": verdict,
+            "reason": self._reason(warnings, working, len(modems)),
             "warnings": warnings,
             "queue": self._queues.total,
             "sending": self._dispatcher.sending,
             "modems": {"total": len(modems), "ready": working},
-            "sent": sum(modem.sent for modem in modems),
-            "received": sum(modem.received for modem in modems),
-            "failures": sum(modem.failures for modem in modems),
+            **self._modems.totals(),
             "mqtt": {"connected": self._mqtt.link.connected, "connects": self._mqtt.link.connects},
             "journal": {"commits": self._journal.commits},
             "self_test": self._tests.summary(),
@@ -269,6 +287,11 @@ class Bridge:
                 "pid": os.getpid(),
             },
         }
+
+    def _reason(self, warnings: list[str], working: int, total: int) -> str | None:
+        """Why health is no pass, in words."""
+        away = f"{total - working} of {total} modems are not in service" if total else "there is no modem"
+        return "; ".join(warnings if working == total and total else [away, *warnings]) or None
 
     def _handlers(self) -> dict[str, Handler]:
         async def health() -> dict[str, Any]:
@@ -297,7 +320,19 @@ class Bridge:
             restart=restart,
             self_test=self._tests.begin,
         )
-        return {**handlers, "backup": backup}
+        about = option_handlers(self._options, lambda: {each.name: each for each in self._modems.statuses()})
+        return {**handlers, **about, "backup": backup}
+
+    def _adopt(self, settings: Settings) -> None:
+        """Options were changed by request: these hold from now on."""
+        self._settings = settings
+        core = _core_settings(settings)
+        for part in (self._service, self._dispatcher):
+            part.adopt(core)
+        self._modems.adopt(settings)
+        logging.getLogger().setLevel(settings.logging.level.upper())
+        self._mqtt.show_log(settings.logging.mqtt)
+        self._mqtt.states.info(self._info())
 
     # The bridge's own topics and timers.
 
@@ -307,6 +342,7 @@ class Bridge:
             "version": metadata.version("sms-bridge"),
             "started_at": self._started_at.isoformat(timespec="seconds"),
             "host": socket.gethostname(),
+            "restart_required": bool(self._options.waiting),
             "config": {
                 "file": str(settings.source) if settings.source else None,
                 "data_dir": str(settings.data_dir),
@@ -320,7 +356,8 @@ class Bridge:
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
-        health_at, shown = loop.time(), ""
+        health_at = figures_at = loop.time()
+        shown: dict[str, Any] = {}
         while True:
             await asyncio.sleep(TICK)
             try:
@@ -332,8 +369,10 @@ class Bridge:
                 log.exception("what has fallen due could not be done")
             self._systemd.alive()
             health = self.health()
-            if health["status"] != shown or loop.time() >= health_at:
-                health_at, shown = loop.time() + HEALTH_PERIOD, health["status"]
+            now, gist = loop.time(), {key: health[key] for key in HEALTH_GIST}
+            differs = gist["status"] != shown.get("status") or (gist != shown and now >= figures_at)
+            if differs or now >= health_at:
+                health_at, figures_at, shown = now + HEALTH_PERIOD, now + HEALTH_PAUSE, gist
                 self._mqtt.states.health(health)
                 modems = health["modems"]
                 self._systemd.status(

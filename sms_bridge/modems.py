@@ -73,6 +73,7 @@ class Modems:
         self._shown: tuple[object, ...] = ()
         self._mqtt: Mqtt | None = None
         self._shown_queues: dict[str, int] = {}
+        self._past = {"sent": 0, "received": 0, "failures": 0}  # of modems that were removed
         self._service: Service
         self._dispatcher: Dispatcher
         self._queues: Queues
@@ -103,6 +104,10 @@ class Modems:
         await self._pool.start()
         if not settings.modems:
             self._own(self._first_look(), "first-look")
+
+    def adopt(self, settings: Settings) -> None:
+        """Limits, numbers and patience are these from now on; bindings and set-up stay until the next start."""
+        self._settings = settings
 
     def publish_on(self, mqtt: Mqtt) -> None:
         """From now on their states are told there, beginning with what they are now."""
@@ -152,6 +157,10 @@ class Modems:
     def in_service(self) -> int:
         """How many work. Not `can_send`: a network that is gone for some seconds is no matter for an alarm."""
         return sum(status.state in (ModemState.READY, ModemState.DEGRADED) for status in self.statuses())
+
+    def totals(self) -> dict[str, int]:
+        """What all modems counted since the start; it never goes back, also when one is removed."""
+        return {key: past + sum(getattr(one, key) for one in self.statuses()) for key, past in self._past.items()}
 
     def queue_of(self, name: str) -> int:
         """How many orders only it may send, and what it holds of the others."""
@@ -220,6 +229,8 @@ class Modems:
                     self.modem_added(before)
                     raise
             self._dispatcher.renamed(old, new)
+            if self._mqtt is not None:
+                self._mqtt.states.modem_renamed(old, new)
             self._forget_topics(old)
         self.modem_event(new, "modem_renamed", {"previous": old})
         return {"from": old, "to": new}
@@ -323,7 +334,10 @@ class Modems:
 
     async def _drop(self, name: str) -> None:
         """Out of the pool and off the topics. ModemError, StoreError: it stays."""
+        status = self[name].status
         await self._running().remove(name)
+        for key in self._past:
+            self._past[key] += getattr(status, key)
         await self._routes.pop(name).stop(CLOSE_GRACE)
         self._forget_topics(name)
 

@@ -177,6 +177,15 @@ class LoggingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HomeAssistantSettings:
+    """What Home Assistant is told of. `notify`: contacts and groups that are entities of their own; None: all."""
+
+    discovery: bool = True
+    prefix: str = "homeassistant"
+    notify: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     mqtt: MqttSettings = field(default_factory=MqttSettings)
     modems: tuple[ModemSettings, ...] = ()
@@ -196,6 +205,7 @@ class Settings:
     recovery: RecoverySettings = field(default_factory=RecoverySettings)
     self_test: SelfTestSettings = field(default_factory=SelfTestSettings)
     health: SilenceSettings = field(default_factory=SilenceSettings)
+    home_assistant: HomeAssistantSettings = field(default_factory=HomeAssistantSettings)
     contacts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # alias -> number
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))  # -> @aliases, numbers
     source: Path | None = None  # the file this came from
