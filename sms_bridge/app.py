@@ -38,6 +38,7 @@ from sms_bridge.mqtt.requests import Handler
 from sms_bridge.mqtt.settings import MqttSettings, TlsSettings
 from sms_bridge.observe.systemd import Notifier
 from sms_bridge.parts.administration import option_handlers
+from sms_bridge.parts.guards import Guards
 from sms_bridge.parts.home_assistant import HomeAssistant
 from sms_bridge.parts.options import Options
 from sms_bridge.routes.mending import Mending
@@ -95,6 +96,7 @@ class Bridge:
         self._service: Service
         self._tests: SelfTests
         self._balances: Balances
+        self._guards: Guards
         self._ussd = UssdDesk(self._modems.__getitem__, lambda *heard: self._balances.heard(*heard))
         self._mqtt: Mqtt
         self._home_assistant: HomeAssistant
@@ -188,6 +190,14 @@ class Bridge:
             self._clock,
             members=self._members,
         )
+        self._guards = Guards(
+            self._settings,
+            self._journal,
+            self._dispatcher,
+            self._clock,
+            own_numbers=self._modems.own_numbers,
+            changed=self._tell_state,
+        )
         self._service = Service(
             self._journal,
             self._dispatcher,
@@ -197,11 +207,13 @@ class Bridge:
             own_number=self._modems.own_number,
             clock_changed=self._clock_changed,
             recognise=self._tests.recognise,
+            rules=self._guards.rules,
         )
         while True:
             try:
                 await self._service.start()
                 await self._tests.start()
+                await self._guards.start()
                 break
             except StoreError as error:
                 log.error("the journal cannot be written: %s %s", error, error.hint)
@@ -267,13 +279,14 @@ class Bridge:
         modems = list(self._modems.statuses())
         working = self._modems.in_service()
         verdict = "pass" if working == len(modems) and modems else "warn" if working else "fail"
-        warnings = self._service.warnings()
+        warnings = [*self._service.warnings(), *self._guards.holds.warnings()]
         if warnings and verdict == "pass":
             verdict = "warn"
         return {
             "status": verdict,
             "reason": self._reason(warnings, working, len(modems)),
             "warnings": warnings,
+            "paused": self._guards.holds.paused,
             "queue": self._queues.total,
             "sending": self._dispatcher.sending,
             "modems": {"total": len(modems), "ready": working},
@@ -321,7 +334,7 @@ class Bridge:
             self_test=self._tests.begin,
         )
         about = option_handlers(self._options, lambda: {each.name: each for each in self._modems.statuses()})
-        return {**handlers, **about, "backup": backup}
+        return {**handlers, **about, **self._guards.handlers(), "backup": backup}
 
     def _adopt(self, settings: Settings) -> None:
         """Options were changed by request: these hold from now on."""
@@ -330,6 +343,7 @@ class Bridge:
         for part in (self._service, self._dispatcher):
             part.adopt(core)
         self._modems.adopt(settings)
+        self._guards.adopt(settings)
         logging.getLogger().setLevel(settings.logging.level.upper())
         self._mqtt.show_log(settings.logging.mqtt)
         self._mqtt.states.info(self._info())
@@ -342,6 +356,8 @@ class Bridge:
             "version": metadata.version("sms-bridge"),
             "started_at": self._started_at.isoformat(timespec="seconds"),
             "host": socket.gethostname(),
+            "paused": self._guards.holds.paused,
+            "pause": self._guards.summary(),
             "restart_required": bool(self._options.waiting),
             "config": {
                 "file": str(settings.source) if settings.source else None,
@@ -353,6 +369,10 @@ class Bridge:
                 "groups": sorted(settings.groups),
             },
         }
+
+    def _tell_state(self) -> None:
+        self._mqtt.states.info(self._info())
+        self._mqtt.states.health(self.health())
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()

@@ -185,6 +185,11 @@ class Modems:
         configured = entry.number if entry is not None else None
         return configured or (status.number if status is not None else None)
 
+    def own_numbers(self) -> list[str]:
+        """The numbers of all SIMs that are here, as far as they are known; virtual ones may be written to."""
+        names = [status.name for status in self.statuses() if status.name not in self._virtual_names]
+        return [number for name in names if (number := self.own_number(name)) is not None]
+
     def limits_of(self, modem: ClaimantView) -> Limits:
         """What its SIM may send: the SIM's own entry before the modem's."""
         entry = self._entry(modem.name, modem.iccid)

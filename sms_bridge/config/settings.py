@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from sms_bridge.core.choice import Sticky
+from sms_bridge.core.guards import GuardSettings
 from sms_bridge.core.quota import NO_LIMITS, Limits
 from sms_bridge.core.settings import SelfTestSettings, SilenceSettings
 
@@ -208,6 +209,7 @@ class Settings:
     home_assistant: HomeAssistantSettings = field(default_factory=HomeAssistantSettings)
     contacts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # alias -> number
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))  # -> @aliases, numbers
+    guards: GuardSettings = field(default_factory=GuardSettings)
     source: Path | None = None  # the file this came from
 
     def power_switch_of(self, modem: str) -> PowerSwitchSettings | None:

@@ -3,7 +3,7 @@ ALTER TABLE orders ADD COLUMN route TEXT;
 ALTER TABLE orders ADD COLUMN plan TEXT NOT NULL DEFAULT '';
 
 ALTER TABLE attempts ADD COLUMN route TEXT NOT NULL DEFAULT 'modems';
-ALTER TABLE attempts ADD COLUMN message_id TEXT;
+ALTER TABLE attempts ADD COLUMN message_id TEXT COLLATE NOCASE;
 
 -- The service centre's ids are not ours to choose: nothing says that they are unique.
 CREATE INDEX attempts_message_id ON attempts (message_id, route) WHERE message_id IS NOT NULL;
@@ -12,7 +12,7 @@ CREATE INDEX attempts_message_id ON attempts (message_id, route) WHERE message_i
 CREATE TABLE orphan_receipts (
   seq INTEGER PRIMARY KEY,
   route TEXT NOT NULL,
-  message_id TEXT NOT NULL,
+  message_id TEXT NOT NULL COLLATE NOCASE,
   recipient TEXT,
   state TEXT NOT NULL,
   error_code TEXT,
