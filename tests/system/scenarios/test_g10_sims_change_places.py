@@ -16,6 +16,7 @@ import pytest
 from hardware.at import timeouts as at_timeouts
 from hardware.pool import timeouts
 from hardware.types import ModemState
+from sms_bridge.core.choice import Reason
 from sms_bridge.core.model import SendRequest
 from sms_bridge.core.quota import NO_LIMITS, Limits
 from tests.support.house_rig import House, house
@@ -52,6 +53,15 @@ async def order(it: House, id: str, to: str = ANNA, modem: str = "auto") -> None
     await it.service.submit([SendRequest(id=id, to=(to,), text=id, modem=modem, delivery_report=False)])
 
 
+def reasons(it: House) -> dict[str, str]:
+    """Why each modem would, or would not, write to Anna."""
+    return {row["modem"]: row["reason"] for row in it.dispatcher.explain(ANNA, 1)}
+
+
+def stored(it: House) -> int:
+    return sum(len(storage.slots) for modem in it.emulator.modems for storage in modem.storages().values())
+
+
 def sims(it: House) -> Counter[str]:
     rows = [json.loads(line) for line in it.emulator.ledger_path.read_text().splitlines()]
     return Counter(row["iccid"] for row in rows if row["kind"] == "submit" and row["accepted"])
@@ -81,8 +91,9 @@ async def test_a_conversation_goes_with_its_sim(tmp_path: Path) -> None:
         await put(it, PLUGS)
         known = it.emulator.modems[0].phone.iccid
         it.emulator.deliver(0, ANNA, "are you there?")
-        await it.until(lambda: it.published("in"))
+        await it.until(lambda: it.published("in") and not stored(it))
         await exchange(it)
+        await it.until(lambda: Reason.STICKY in reasons(it).get(TWO, ""))
         await order(it, "yes")
         await it.until(lambda: it.states.get("yes") == "sent")
         assert sims(it) == {known: 1}
