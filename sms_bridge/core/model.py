@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from hardware.types import SendResult
+from sms_bridge.core.asking import Escalate, Expect
 from sms_bridge.core.states import OnUnknown, OrderState, PartState, Stage
 
 AUTO = "auto"
@@ -38,6 +39,8 @@ class SendRequest:
     delivery_key: str | None = None  # names one delivery by the broker: session, packet id, payload hash
     redelivered: bool = False  # the broker says that it may have delivered this before
     received_at: datetime | None = None
+    expect: Expect | None = None  # an answer
+    escalate: Escalate | None = None
 
 
 @dataclass(slots=True)

@@ -20,12 +20,13 @@ from sms_bridge.core.model import (
     Quarantined,
     Waits,
 )
+from sms_bridge.core.talkports import TalkReader, Talks
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Reader(Protocol):
+class Reader(TalkReader, Protocol):
     """A consistent view of the journal."""
 
     def orders_of(self, id: str) -> list[Order]:
@@ -114,7 +115,7 @@ class Upkeep(Protocol):
         """Move what expires by the clock of this run of the machine; the deadlines of unfinished orders after that."""
 
 
-class Transaction(Reader, Upkeep, Protocol):
+class Transaction(Reader, Upkeep, Talks, Protocol):
     """All or nothing. May be rolled back and run again: work must have no effect but through this."""
 
     def known_ids(self, ids: Sequence[str]) -> set[str]:
