@@ -467,9 +467,11 @@ class Session:
         self._left_text_mode = False
         self._life.warn("barred", None)
         facts = self._life.facts
+        news = facts.failed_sends > 0 or facts.has_smsc is not True
         facts.failed_sends, facts.has_smsc = 0, True
         self._cells.sent()
-        self._life.judge()
+        if news:  # what hangs on time alone is looked at with the signal
+            self._life.judge()
 
     async def _leave_text_mode(self, result: SendResult, error: SendError) -> SendResult:
         """Text mode may have come back (domain A9): the part is right after all, unless it is refused once more."""

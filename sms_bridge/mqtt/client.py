@@ -1,12 +1,14 @@
-"""paho's client, with the two hot paths cut short: a plain PUBLISH in, a plain PUBACK in.
+"""paho's client, with its hot paths cut short: a plain PUBLISH in, a plain PUBACK in, and the calls of the system.
 
 paho 2 builds its tables of MQTT 5 properties anew for each of them, 55 of 165 us an order. Whatever is not plain
 (properties, an error code, QoS 0 and 2) takes paho's own way, and so does a paho that these lines were not
-written for.
+written for. It also reads a packet in three calls and more, and writes each in one: each call lets the thread that
+writes the journal in between, and each segment wakes the broker.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -19,6 +21,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 KNOWN_VERSIONS = ("2.1.", "2.2.")
+READ_SIZE = 65_536
 
 
 @dataclass(slots=True, eq=False)
@@ -35,9 +38,65 @@ class Delivery:
 
 
 class LeanClient(Client):
-    """Calls `on_delivery` for each PUBLISH, instead of `on_message`."""
+    """Calls `on_delivery` for each PUBLISH, instead of `on_message`. `fill`, then read; write, then `drain`."""
 
     on_delivery: Callable[[Delivery], None]
+    _heard = memoryview(b"")  # read from the socket, not yet by paho
+    _ended = False
+    _said: bytearray | None = None  # written by paho, not yet to the socket
+
+    @property
+    def unread(self) -> bool:
+        """Whether there is something to read of which no selector will tell."""
+        pending = getattr(self.socket(), "pending", None)  # TLS: what was decrypted already
+        return bool(self._heard) or (pending is not None and pending() > 0)
+
+    @property
+    def unsent(self) -> bool:
+        """Whether the socket did not take all that was written."""
+        return bool(self._said)
+
+    def gather(self) -> None:
+        """From now on what is written waits for `drain`. For plain TCP only: a TLS socket has its own records."""
+        self._said = bytearray()
+
+    def fill(self) -> None:
+        """Take what the socket has, if all that it had before is read. OSError."""
+        if self._heard or self._ended:
+            return
+        try:
+            found = super()._sock_recv(READ_SIZE)
+        except BlockingIOError:
+            return
+        self._heard = memoryview(found)
+        self._ended = not found
+
+    def drain(self) -> None:
+        """Give the socket what was written, in as few segments as it takes. OSError."""
+        if self._said and self._sock is not None:
+            try:
+                sent = self._sock.send(self._said)
+            except BlockingIOError:
+                return
+            del self._said[:sent]
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        found = bytes(self._heard[:bufsize])
+        if not found and not self._ended:
+            raise BlockingIOError
+        self._heard = self._heard[bufsize:]
+        return found
+
+    def _sock_send(self, buf: bytes | bytearray) -> int:
+        if self._said is None:
+            return super()._sock_send(buf)
+        self._said += buf
+        return len(buf)
+
+    def _do_on_disconnect(self, *arguments: Any, **named: Any) -> None:
+        with contextlib.suppress(OSError):
+            self.drain()  # the DISCONNECT that this follows upon: the socket is closed next
+        super()._do_on_disconnect(*arguments, **named)
 
     def listen(self, on_delivery: Callable[[Delivery], None]) -> None:
         """Set the callback; before `connect`."""

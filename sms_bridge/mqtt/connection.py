@@ -89,7 +89,6 @@ class Connection:
         self._paused = False
         self._writing = False
         self._flush_due = False
-        self._to_write = 0
         self._progress = 0
         self._done: dict[int, Done | None] = {}
         self._idle = asyncio.Event()  # set when nothing is in flight
@@ -144,7 +143,6 @@ class Connection:
         info = client.publish(topic, payload, qos, retain, properties if self.version == 5 else None)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise LinkDown(f"not published: {info.rc!r}")
-        self._to_write += 1
         if qos:
             self.in_flight += 1
             self._done[info.mid] = done
@@ -154,7 +152,6 @@ class Connection:
     def ack(self, mid: int, qos: int) -> None:
         """PUBACK what came as `mid` on this connection; nothing happens when the connection is gone."""
         if qos and self._client is not None and self.up:
-            self._to_write += 1
             self._client.ack(mid, qos)
 
     async def subscribe(self, filters: tuple[str, ...]) -> None:
@@ -291,6 +288,8 @@ class Connection:
         client.on_socket_open = _no_delay
         client.on_socket_close = self._guard(self._on_socket_close)
         client.on_socket_register_write = self._guard(self._on_want_write)
+        if self.settings.tls is None:
+            client.gather()
         return client
 
     def _attach(self) -> None:
@@ -361,6 +360,7 @@ class Connection:
                 sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         paused = self._paused
         try:
+            client.fill()
             for _ in range(READ_BURST):
                 before = self._progress
                 rc = client.loop_read()
@@ -369,8 +369,7 @@ class Connection:
                 if self._progress == before or self._paused != paused:
                     return
             else:
-                # Level-triggered for TCP; TLS keeps decrypted octets where no selector sees them.
-                if self.settings.tls is not None and not self._paused:
+                if client.unread and not self._paused:
                     self._loop.call_soon(self._readable)
                 return
         except Exception as error:
@@ -394,21 +393,16 @@ class Connection:
         client, sock = self._client, self._sock
         if client is None or sock is None or self._dead:
             return
-        # Many small packets leave as few segments: one system call each is cheap, one wake-up of the broker is not.
-        cork = _CORK and self._to_write > 1 and self.settings.tls is None
-        self._to_write = 0
         try:
-            if cork:
-                sock.setsockopt(socket.IPPROTO_TCP, _CORK, 1)
-            client.loop_write()
-            if cork and self._sock is not None:
-                sock.setsockopt(socket.IPPROTO_TCP, _CORK, 0)
+            if not client.unsent:
+                client.loop_write()
+            client.drain()
         except (OSError, ValueError) as error:
             self.abort(LinkDown(f"cannot write to the broker: {error}"))
             return
         if self._dead or self._sock is None:
             return
-        if client.want_write() != self._writing:
+        if (client.want_write() or client.unsent) != self._writing:
             self._writing = not self._writing
             if self._writing:
                 self._loop.add_writer(sock, self._flush)
@@ -503,7 +497,6 @@ class Connection:
         return BrokerUnreachable(f"{self._where} does not answer: {why}", hint=hint)
 
 
-_CORK: int = getattr(socket, "TCP_CORK", 0)  # Linux
 _QUICKACK: int = getattr(socket, "TCP_QUICKACK", 0)  # Linux
 _TAKEN_HINT = "give each bridge a `client_id` of its own, or stop the other one"
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 import paho.mqtt
@@ -103,3 +105,74 @@ def test_a_puback_ends_as_with_paho(version: MQTTProtocolVersion, packet: bytes)
         client.publish("t", b"x", 1)  # not connected: only kept, under packet id 1
         results.append((feed(client, 0x40, packet), told))
     assert results[0] == results[1]
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    for one in (ours, theirs):
+        one.setblocking(False)
+    yield ours, theirs
+    ours.close()
+    theirs.close()
+
+
+def framed(packet: bytes) -> bytes:
+    size, length = len(packet), bytearray()
+    while True:
+        size, rest = divmod(size, 128)
+        length.append(rest | (128 if size else 0))
+        if not size:
+            return b"\x32" + bytes(length) + packet
+
+
+def test_packets_cut_anywhere_are_read_whole(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    client, heard = lean(MQTTProtocolVersion.MQTTv5)
+    client._sock = ours
+    payloads = [b"x" * size for size in (0, 1, 126, 127, 128, 300)]
+    octets = b"".join(framed(publish(MQTTProtocolVersion.MQTTv5, b"t", 7, one)) for one in payloads)
+    for cut in range(1, len(octets)):
+        heard.clear()
+        for piece in (octets[:cut], octets[cut:]):
+            theirs.send(piece)
+            client.fill()
+            while client.unread:
+                client.loop_read()
+        assert [one.payload for one in heard] == payloads
+
+
+def test_the_end_of_the_connection_is_seen_after_what_came_before_it(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, theirs = pair
+    client, heard = lean(MQTTProtocolVersion.MQTTv5)
+    client._sock = ours
+    theirs.send(framed(publish(MQTTProtocolVersion.MQTTv5, b"t", 7, b"last")))
+    theirs.close()
+    client.fill()
+    client.loop_read()
+    assert [one.payload for one in heard] == [b"last"]
+    assert client.socket() is not None
+    client.fill()
+    client.loop_read()
+    assert client.socket() is None
+
+
+def test_what_the_socket_does_not_take_waits_in_its_order(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    client, _ = lean(MQTTProtocolVersion.MQTTv5)
+    client._sock = ours
+    client.gather()
+    said = [bytes([n]) * 50_000 for n in range(40)]
+    for one in said:
+        assert client._sock_send(one) == len(one)
+    client.drain()
+    assert client.unsent, "the test wrote less than a socket takes"
+    heard = bytearray()
+    while client.unsent:
+        heard += theirs.recv(1 << 20)
+        client.drain()
+    while len(heard) < sum(map(len, said)):
+        heard += theirs.recv(1 << 20)
+    assert heard == b"".join(said)
