@@ -141,7 +141,8 @@ class StepRow:
 def fold(text: str) -> str:
     """What two spellings of a word have in common: no case, accents, punctuation, invisible or doubled characters."""
     kept = []
-    for character in unicodedata.normalize("NFKD", text[:READ].casefold()).translate(_WHOLE):
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text[:READ]).casefold())
+    for character in plain.translate(_WHOLE):
         category = unicodedata.category(character)
         if category in ("Mn", "Me", "Cf", "Sk"):
             continue

@@ -260,9 +260,11 @@ def _publish(
     try:
         if pdus:
             draft = _draft(inbound, [pdus[number] for number in sorted(pdus)], missing, region, book, own_number)
+            draft.said(NOTHING)  # it can be written
     except Exception as error:  # a defect of ours: it must not come back each second, nor hold up the others
         log.exception("message %s could not be put together", inbound.id)
-        pdus, broken = {}, [(part, f"it could not be put together: {type(error).__name__}") for part in parts]
+        draft, pdus = None, {}
+        broken = [(part, f"it could not be put together: {type(error).__name__}") for part in parts]
     for part, reason in broken:
         _break(tx, inbound, part, reason, now)
     inbound.have = len(pdus)

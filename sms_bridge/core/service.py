@@ -115,7 +115,8 @@ class Service:
                 if order.stage is Stage.READY:
                     ready.append(order)
                 self._note_due(order.send_at, order.deadline)
-            self._note_wishes(item.request, now)
+            if item.orders and item.orders[0].seq:
+                self._note_wishes(item.request, now)
         if ready:
             self._dispatcher.offer(ready)
         return results
