@@ -10,8 +10,8 @@ from hardware.pdu import PduError, estimate
 from sms_bridge.core.errors import CoreError, StoreError
 from sms_bridge.core.model import InboxPage
 from sms_bridge.core.selftest import Started
-from sms_bridge.mqtt.payloads import MAX_TEXT
 from sms_bridge.mqtt.requests import Handler, RequestError, text_field, whole_field
+from sms_bridge.payloads.orders import MAX_TEXT
 
 T = TypeVar("T")
 

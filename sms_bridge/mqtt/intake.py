@@ -19,10 +19,10 @@ from paho.mqtt.properties import Properties
 
 from sms_bridge.core.errors import StoreError
 from sms_bridge.core.model import Accepted, Rejected, Rejection, SendRequest
-from sms_bridge.mqtt import payloads
 from sms_bridge.mqtt.client import Delivery
 from sms_bridge.mqtt.connection import Connection, Session, make_properties
 from sms_bridge.mqtt.topics import Incoming, Kind, Topics
+from sms_bridge.payloads import orders
 
 log = logging.getLogger(__name__)
 
@@ -174,12 +174,12 @@ class Intake:
             return _retained(payload)
         try:
             if parsed.kind is Kind.OUT:
-                return payloads.parse_order(payload)
+                return orders.parse_order(payload)
             if parsed.kind is Kind.RECIPIENT:
-                return payloads.parse_recipient_order(payload, parsed.argument)
+                return orders.parse_recipient_order(payload, parsed.argument)
             if parsed.kind is Kind.MODEM_OUT:
-                return payloads.parse_modem_order(payload, parsed.argument)
-        except payloads.Refused as refused:
+                return orders.parse_modem_order(payload, parsed.argument)
+        except orders.Refused as refused:
             return refused.rejection
         except Exception as error:  # a mistake of ours must not stop the orders behind it
             log.exception("an order could not be read")
@@ -354,14 +354,14 @@ class Intake:
 def _retained(payload: bytes) -> Rejection | None:
     if not payload:
         return None  # somebody clears a retained order
-    key, transaction = payloads.short_key(payload)
+    key, transaction = orders.short_key(payload)
     text = "a retained message is never sent: publish it without the retain flag, and clear the topic"
     return Rejection("retained", text, id=key, transaction=transaction)
 
 
 def _misaddressed(parsed: Incoming, payload: bytes) -> Rejection | None:
     shown = "".join(c if c.isprintable() else "\ufffd" for c in parsed.argument[:64])
-    key, transaction = payloads.short_key(payload)
+    key, transaction = orders.short_key(payload)
     if parsed.kind is Kind.BAD_RECIPIENT:
         text = (
             f"the topic's last level {shown!r} is no recipient: give an international number without +, "

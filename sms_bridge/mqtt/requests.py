@@ -12,10 +12,10 @@ from typing import Any
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from sms_bridge.mqtt import jsontext
 from sms_bridge.mqtt.client import Delivery
 from sms_bridge.mqtt.connection import make_properties
 from sms_bridge.mqtt.topics import Topics
+from sms_bridge.payloads import jsontext
 
 log = logging.getLogger(__name__)
 

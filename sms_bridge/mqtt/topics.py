@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sms_bridge.payloads.names import NAME
+
 DEFAULT_BASE = "sms"
-NAME = re.compile(r"[a-z0-9_-]{1,64}\Z")
 
 _BASE = re.compile(r"[^\x00-\x20+#$\x7f/][^\x00-\x1f+#\x7f]{0,127}\Z")
 _NUMBER = re.compile(r"[0-9]{7,20}\Z")
@@ -89,11 +90,6 @@ class Topics:
         if topic.startswith(self._request_level) and len(topic) > len(self._request_level):
             return Incoming(Kind.REQUEST, topic[len(self._request_level) :])
         return _OTHER
-
-
-def is_name(text: str) -> bool:
-    """Whether `text` may be the name of a modem, an alias or a group."""
-    return bool(NAME.match(text))
 
 
 _OUT = Incoming(Kind.OUT)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sms_bridge.mqtt.schemas import Call
+from sms_bridge.payloads.schemas import Call
 from tests.support.stack import Stack, running, wait_until
 
 ANNA = "+36301234567"

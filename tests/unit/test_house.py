@@ -16,7 +16,7 @@ import pytest
 from sms_bridge.cli import COMMANDS
 from sms_bridge.config import load
 from sms_bridge.config.schema import json_schema
-from sms_bridge.mqtt.payloads import parse_order
+from sms_bridge.payloads.orders import parse_order
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sms_bridge.mqtt.topics import Incoming, Kind, Topics, is_name
+from sms_bridge.mqtt.topics import Incoming, Kind, Topics
+from sms_bridge.payloads.names import is_name
 
 TOPICS = Topics()
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sms_bridge.core.model import Rejection, SendRequest
 from sms_bridge.core.states import OnUnknown
 from sms_bridge.core.submission import MAX_TRANSACTION
-from sms_bridge.mqtt.payloads import (
+from sms_bridge.payloads.orders import (
     MAX_PAYLOAD,
     Refused,
     SendOrder,

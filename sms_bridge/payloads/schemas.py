@@ -1,6 +1,6 @@
 """The JSON Schemas of the contract's payloads, for `docs/`; not imported by the running bridge.
 
-`python -m sms_bridge.mqtt.schemas DIRECTORY` writes one file each.
+`python -m sms_bridge.payloads.schemas DIRECTORY` writes one file each.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from sms_bridge.core.states import OrderState
-from sms_bridge.mqtt.payloads import SendOrder
+from sms_bridge.payloads.orders import SendOrder
 
 
 class _Payload(BaseModel):

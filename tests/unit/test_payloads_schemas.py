@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sms_bridge.core.events import received_json, rejection_event, status_json
 from sms_bridge.core.model import Rejection
-from sms_bridge.mqtt.schemas import SCHEMAS, Received, Status, write
+from sms_bridge.payloads.schemas import SCHEMAS, Received, Status, write
 
 
 def test_a_status_of_the_core_fits_its_schema() -> None:

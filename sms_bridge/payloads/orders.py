@@ -23,9 +23,9 @@ from sms_bridge.core.events import to_json
 from sms_bridge.core.model import AUTO, Rejection, SendRequest
 from sms_bridge.core.states import OnUnknown
 from sms_bridge.core.submission import MAX_TRANSACTION
-from sms_bridge.mqtt import jsontext
-from sms_bridge.mqtt.asking import Escalation, ExpectReply
-from sms_bridge.mqtt.topics import is_name
+from sms_bridge.payloads import jsontext
+from sms_bridge.payloads.asking import Escalation, ExpectReply
+from sms_bridge.payloads.names import is_name
 
 MAX_PAYLOAD = 1024 * 1024  # bytes; 39 015 emoji, escaped, are 468 kB
 MAX_TEXT = 255 * 153  # characters; 255 parts of 153 septets (TS 23.040 9.2.3.24.1)
