@@ -180,6 +180,10 @@ class Modems:
         configured = entry.number if entry is not None else None
         return configured or (status.number if status is not None else None)
 
+    def own_numbers(self) -> list[str]:
+        """The numbers of all SIMs, of those that have one."""
+        return [number for name in self.names() if (number := self.own_number(name)) is not None]
+
     def limits_of(self, modem: ClaimantView) -> Limits:
         """What its SIM may send: the SIM's own entry before the modem's."""
         entry = self._entry(modem.name, modem.iccid)

@@ -27,6 +27,7 @@ from sms_bridge.config.kinds import (
     Wrong,
     as_name,
 )
+from sms_bridge.config.sections.replies import REPLIES
 from sms_bridge.config.settings import DAY, OFF_TIME, BalanceSettings, Settings, TlsSettings
 from sms_bridge.core.patterns import MAX_PATTERN
 
@@ -360,6 +361,7 @@ ROOT = Section(
             },
             "unreported: 5",
         ),
+        _opt("replies", "messages that answer an order"): REPLIES,
         _opt("logging", "what the bridge says of itself"): Section(
             {
                 _opt("level", "the least that is logged"): Choice("debug", "info", "warning", "error"),

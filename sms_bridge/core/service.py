@@ -57,7 +57,7 @@ class Service:
         clock_changed: Callable[[int], None] = lambda by: None,
         recognise: Callable[[str | None], str | None] = lambda text: None,
         listener: Listener | None = None,
-        own_numbers: Callable[[], frozenset[str]] = frozenset,
+        own_numbers: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._journal = journal
         self._dispatcher = dispatcher
@@ -73,6 +73,7 @@ class Service:
         self._recognise = recognise  # the nonce of a self-test's message
         self._listener = listener or NoListener()
         self._own_numbers = own_numbers
+        self._own: frozenset[str] = frozenset()  # as of the last tick: the writer's thread must not ask
         self._asking = True  # there may be questions whose message has not gone out
         self._next_due = 0  # UTC ms; nothing falls due before
         self._checked = -RECHECK
@@ -248,6 +249,7 @@ class Service:
     async def tick(self) -> None:
         """Do what has fallen due; cheap when nothing has. Call it about once a second."""
         await self._keep_time()
+        self._own = frozenset(normal_sender(each, self._settings.default_region) for each in self._own_numbers())
         monotonic, now = self._clock.monotonic(), self._clock.now()
         if now >= self._next_due or monotonic - self._checked >= RECHECK:
             await self._run_due(now)
@@ -307,7 +309,7 @@ class Service:
         return submission.prepare(request, now, self._settings, self._book, self._knows_modem)
 
     def _talk(self, tx: Transaction, now: int) -> Talk:
-        return Talk(tx, now, self._settings, self._prepare, self._book, self._own_numbers())
+        return Talk(tx, now, self._settings, self._prepare, self._book, self._own)
 
     def _note_wishes(self, request: SendRequest, now: int) -> None:
         self._asking = self._asking or request.expect is not None

@@ -129,7 +129,7 @@ async def test_a_cancelled_order_takes_its_steps_with_it(desk):
     await desk.order("alarm", "Fire", escalate=plan)
     await desk.send(sent())
     await later(desk, 60)
-    _, count = await desk.service.cancel("alarm")
+    _, count = await desk.told(desk.service.cancel("alarm"))
     assert count == 3  # the boss's message, which waits, and two steps
     assert desk.states("alarm/e1")[-1] == "cancelled"
     await later(desk, 600)
