@@ -165,6 +165,9 @@ class Dispatcher:
         False: this part must not be written and the job is over; `finished` is committed all the same.
         StoreError: nothing was committed, neither may the part be written.
         """
+        held = self.policy.held
+        if held is not None and self._jobs.get(job) == NONE_BEGUN and held(job.order, self._clock.now()) is not None:
+            self.release(job)  # it was claimed before, and nothing of it is out
         if job not in self._jobs:
             return Commit.of(False) if finished is None else self._record(finished, False)
         record = self._recording(finished) if finished is not None else None
@@ -273,11 +276,14 @@ class Dispatcher:
             first=self._jobs.get(job) == NONE_BEGUN,
             now=self._clock.now(),
             settings=self._settings,
+            route=job.route,
         )
 
     def _recording(self, finished: Finished) -> Callable[[Transaction], Verdict | None]:
         job = finished.job
-        outcome = Outcome(job.order.seq, job.order.generation, finished.index, job.modem, finished.result)
+        outcome = Outcome(
+            job.order.seq, job.order.generation, finished.index, job.modem, finished.result, finished.message_id
+        )
         begin = None
         if job in self._jobs and self._jobs[job] < finished.index:
             # It failed before it was begun, at the prompt or earlier: an attempt all the same.

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from hardware.pdu import Deliver, PduError, StatusReport, decode, join
 from hardware.types import ReceivedPdu
-from sms_bridge.core import reports, selftest, sending, ulid
+from sms_bridge.core import arrivals, reports, selftest, sending, ulid
 from sms_bridge.core.clock import to_ms
-from sms_bridge.core.events import raw_json, received_json
+from sms_bridge.core.drafts import Draft, Listen, noted_before, unheard
+from sms_bridge.core.events import raw_json
 from sms_bridge.core.model import InboundPart, InboundSet, OrphanReport, OutboxKind, Quarantined
 from sms_bridge.core.numbers import ContactBook, normal_sender
 from sms_bridge.core.ports import Transaction
 from sms_bridge.core.reassembly import place, usable
 from sms_bridge.core.settings import CoreSettings
-from sms_bridge.core.talk import NOTHING, Heard, Noted
+from sms_bridge.core.talk import NOTHING, Heard
 
 log = logging.getLogger(__name__)
-
-Listen = Callable[[Heard], Noted]
 
 _KEY_OCTETS = 16
 # Of a DELIVER's first octet: the type and whether there is a header. The rest may differ between two copies.
@@ -73,11 +70,6 @@ def sender_of(item: Incoming) -> str:
     """The sender as orders name it: E.164, or as it stands where it is no telephone number."""
     assert isinstance(item.pdu.pdu, Deliver)
     return normal_sender(item.pdu.pdu.number, item.region)
-
-
-def unheard(heard: Heard) -> Noted:
-    """Nobody listens."""
-    return NOTHING
 
 
 def store(
@@ -254,6 +246,9 @@ def _publish(
     """Publish what there is of a message. Parts that cannot be read any more, or all of them, go to the quarantine."""
     inbound.partial_at = None
     parts = tx.set_parts(inbound.seq)
+    if parts and parts[0].raw.startswith(arrivals.MARK):
+        arrivals.publish(tx, inbound, region, book, listen)
+        return
     pdus, broken = _readable(parts)
     missing = [number for number in range(1, inbound.total + 1) if number not in pdus]
     draft = None
@@ -311,18 +306,6 @@ def _break(tx: Transaction, inbound: InboundSet, part: InboundPart, reason: str,
     _keep(tx, kept, now)
 
 
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    """A message as it will be published, but for what it answers."""
-
-    heard: Heard
-    fields: dict[str, Any]
-
-    def said(self, noted: Noted) -> str:
-        text = self.heard.text if noted.text is None else noted.text
-        return received_json(**self.fields, text=text, in_reply_to=noted.in_reply_to, reply=noted.reply)
-
-
 def _draft(
     inbound: InboundSet,
     pdus: Sequence[Deliver],
@@ -330,7 +313,7 @@ def _draft(
     region: str | None,
     book: ContactBook,
     own_number: str | None,
-) -> _Draft:
+) -> Draft:
     first = pdus[0]
     text, data, encoding = first.text, first.data, first.encoding
     if len(pdus) > 1:
@@ -352,9 +335,9 @@ def _draft(
         sent_at=to_ms(first.timestamp) if first.timestamp else None,
         received_at=inbound.received_at,
         partial=bool(missing),
-        before=_noted_before(inbound.payload) if inbound.payload else None,
+        before=noted_before(inbound.payload),
     )
-    return _Draft(
+    return Draft(
         heard,
         {
             "id": inbound.id,
@@ -373,11 +356,6 @@ def _draft(
             "data": data,
         },
     )
-
-
-def _noted_before(payload: str) -> Noted:
-    before = json.loads(payload)
-    return Noted(before.get("in_reply_to"), before.get("reply"))
 
 
 def _body_key(pdu: Deliver) -> bytes:

@@ -10,17 +10,22 @@ from typing import Any
 
 from hardware.pdu import Deliver
 from hardware.types import ReceivedPdu
-from sms_bridge.core import escalation, inbound, replies, retention, sending, submission, timekeeping
+from sms_bridge.core import arrivals, escalation, inbound, replies, retention, sending, submission, timekeeping
 from sms_bridge.core.clock import JUMP, SET_AFTER, STEP, Clock, SystemClock, from_ms, rfc3339
 from sms_bridge.core.dispatcher import Dispatcher
+from sms_bridge.core.drafts import Listen, unheard
 from sms_bridge.core.errors import NumberError, StoreError
-from sms_bridge.core.events import event_json, rejection_event, status_json
+from sms_bridge.core.events import event_json, mask_sim, rejection_event, status_json
+from sms_bridge.core.guards import NumberRules
 from sms_bridge.core.model import (
+    MODEMS,
     Accepted,
     Attempt,
+    InboundMessage,
     InboxPage,
     Order,
     OutboxKind,
+    Receipt,
     Rejected,
     Rejection,
     SendRequest,
@@ -56,6 +61,7 @@ class Service:
         own_number: Callable[[str], str | None] = lambda modem: None,
         clock_changed: Callable[[int], None] = lambda by: None,
         recognise: Callable[[str | None], str | None] = lambda text: None,
+        rules: NumberRules | None = None,
         listener: Listener | None = None,
         own_numbers: Callable[[], Sequence[str]] = tuple,
     ) -> None:
@@ -70,6 +76,7 @@ class Service:
         self._knows_modem = knows_modem
         self._own_number = own_number
         self._clock_changed = clock_changed  # told by how many ms
+        self._rules = rules
         self._recognise = recognise  # the nonce of a self-test's message
         self._listener = listener or NoListener()
         self._own_numbers = own_numbers
@@ -157,8 +164,7 @@ class Service:
         self, tx: Transaction, items: list[inbound.Incoming], now: int, hear: bool = True
     ) -> tuple[int | None, list[int], list[Order]]:
         talk = self._talk(tx, now)
-        listen = partial(replies.hear, talk, listener=self._listener) if hear else inbound.unheard
-        due, moved = inbound.store(tx, items, now, self._settings, listen)
+        due, moved = inbound.store(tx, items, now, self._settings, self._ear(talk, hear))
         return due, moved, talk.orders
 
     def _stored(self, items: list[inbound.Incoming], due: int | None, moved: list[int], said: list[Order]) -> None:
@@ -167,6 +173,36 @@ class Service:
         for item in items:
             if isinstance(item.pdu.pdu, Deliver):
                 self._dispatcher.heard_from(item.scope, inbound.sender_of(item))
+        self._ordered(said)
+
+    async def receive_receipts(self, batch: Sequence[Receipt]) -> None:
+        """Commit delivery receipts of routes, in any order and number of copies. StoreError: nothing was committed."""
+        if batch:
+            now, settings = self._clock.now(), self._settings
+            moved = await self._journal.write(lambda tx: arrivals.store_receipts(tx, batch, now, settings))
+            self._dispatcher.forget(moved)
+
+    async def receive_messages(self, batch: Sequence[InboundMessage]) -> None:
+        """Commit what routes received, each message once. StoreError: nothing was committed."""
+        if not batch:
+            return
+        now, settings, book = self._clock.now(), self._settings, self._book
+
+        def store(tx: Transaction, hear: bool = True) -> tuple[int | None, list[InboundMessage], list[Order]]:
+            talk = self._talk(tx, now)
+            due, fresh = arrivals.store(tx, batch, now, settings, book, self._ear(talk, hear))
+            return due, fresh, talk.orders
+
+        try:
+            due, fresh, said = await self._journal.write(store)
+        except StoreError:
+            raise
+        except Exception:
+            log.exception("what follows from messages could not be done: they are published as they are")
+            due, fresh, said = await self._journal.write(partial(store, hear=False))
+        self._note_due(due)
+        for message in fresh:
+            self._dispatcher.heard_from(message.route, arrivals.sender_of(message, settings.default_region))
         self._ordered(said)
 
     async def _receive_singly(self, items: list[inbound.Incoming], now: int) -> None:
@@ -306,10 +342,13 @@ class Service:
         self._next_due = due if due is not None else 2**62
 
     def _prepare(self, request: SendRequest, now: int) -> submission.Prepared:
-        return submission.prepare(request, now, self._settings, self._book, self._knows_modem)
+        return submission.prepare(request, now, self._settings, self._book, self._knows_modem, self._rules)
 
     def _talk(self, tx: Transaction, now: int) -> Talk:
         return Talk(tx, now, self._settings, self._prepare, self._book, self._own)
+
+    def _ear(self, talk: Talk, hear: bool) -> Listen:
+        return partial(replies.hear, talk, listener=self._listener) if hear else unheard
 
     def _note_wishes(self, request: SendRequest, now: int) -> None:
         self._asking = self._asking or request.expect is not None
@@ -338,7 +377,7 @@ class Service:
 
         def expire(tx: Transaction, hear: bool = True) -> list[Order]:
             talk = self._talk(tx, now)
-            listen = partial(replies.hear, talk, listener=self._listener) if hear else inbound.unheard
+            listen = self._ear(talk, hear)
             inbound.expire(tx, now, self._settings, self._book, self._own_number, TICK_LIMIT, listen)
             replies.expire(talk, TICK_LIMIT)
             return talk.orders
@@ -499,10 +538,14 @@ def _attempt_dict(attempt: Attempt) -> dict[str, Any]:
         "part": attempt.part + 1,
         "attempt": attempt.attempt,
         "state": attempt.state.value,
-        "modem": attempt.modem,
+        "route": "modem" if attempt.route == MODEMS else attempt.route,
+        "modem": attempt.modem or None,
+        "sim": mask_sim(attempt.sim) if attempt.route == MODEMS else None,
         "began_at": rfc3339(attempt.began_at),
         "ended_at": rfc3339(attempt.ended_at) if attempt.ended_at is not None else None,
         "mr": attempt.mr,
+        "message_id": attempt.message_id,
         "error": attempt.error_code,
+        "error_text": attempt.error_text,
         "report_status": attempt.report_status,
     }
