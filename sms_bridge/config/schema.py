@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
@@ -27,6 +28,8 @@ from sms_bridge.config.kinds import (
     Wrong,
     as_name,
 )
+from sms_bridge.config.sections.web import WEBHOOK, web
+from sms_bridge.config.sections.websettings import DEFAULT_SCOPES, WebhookSettings, WebSettings
 from sms_bridge.config.settings import DAY, OFF_TIME, BalanceSettings, Settings, TlsSettings
 from sms_bridge.core.patterns import MAX_PATTERN
 
@@ -368,6 +371,8 @@ ROOT = Section(
             },
             "level: info",
         ),
+        _opt("web", "REST, health, metrics and live events over HTTP; off without it"): web(HOST),
+        _opt("webhooks", "where events are posted to"): ListOf(WEBHOOK, 32, "- url: https://house.example/sms"),
         _opt("contacts", "names for numbers; @name in orders"): MapOf(ALIAS, PHONE, 10_000, 'anna: "+36301234567"'),
         _opt("groups", "names for several contacts or numbers"): MapOf(
             ALIAS, ListOf(MEMBER, 10_000, "- anna"), 1000, "family: [anna, bela]"
@@ -394,6 +399,13 @@ def json_schema() -> dict[str, Any]:
         recovery["properties"]["power_switch"]["properties"]["off_time"]["default"] = OFF_TIME
     item["roaming"]["default"] = False
     schema["properties"]["self_test"]["properties"]["between"]["default"] = "all"
+    web_keys, webhook = (
+        schema["properties"]["web"]["properties"],
+        schema["properties"]["webhooks"]["items"]["properties"],
+    )
+    _put_defaults(web_keys, WebSettings())
+    _put_defaults(webhook, WebhookSettings("", ""))
+    web_keys["tokens"]["items"]["properties"]["scopes"]["default"] = list(DEFAULT_SCOPES)
     del schema["properties"]["mqtt"]["properties"]["host"]["default"]  # none named is not the same as 127.0.0.1
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -407,9 +419,11 @@ def _put_defaults(properties: dict[str, Any], group: Any) -> None:
         value = getattr(group, key, None)
         if key == "budget" and value is not None:
             value = Budget.spoken(value)
+        elif isinstance(value, tuple) and all(isinstance(part, str) for part in value):
+            value = list(value)
         elif isinstance(value, tuple):
             value = "-".join(f"{part:g}" for part in value)
         elif isinstance(value, Enum):
             value = value.value
-        if value not in (None, "") and not dataclasses.is_dataclass(value):
+        if value not in (None, "", []) and not isinstance(value, Mapping) and not dataclasses.is_dataclass(value):
             rule["default"] = value

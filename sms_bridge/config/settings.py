@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from sms_bridge.config.sections.websettings import WebhookSettings, WebSettings
 from sms_bridge.core.choice import Sticky
 from sms_bridge.core.quota import NO_LIMITS, Limits
 from sms_bridge.core.settings import SelfTestSettings, SilenceSettings
@@ -198,6 +199,8 @@ class Settings:
     health: SilenceSettings = field(default_factory=SilenceSettings)
     contacts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # alias -> number
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))  # -> @aliases, numbers
+    web: WebSettings | None = None  # None: no HTTP interface
+    webhooks: tuple[WebhookSettings, ...] = ()
     source: Path | None = None  # the file this came from
 
     def power_switch_of(self, modem: str) -> PowerSwitchSettings | None:
