@@ -37,6 +37,8 @@ from sms_bridge.mqtt.handlers import make_handlers
 from sms_bridge.mqtt.requests import Handler
 from sms_bridge.mqtt.settings import MqttSettings, TlsSettings
 from sms_bridge.observe.systemd import Notifier
+from sms_bridge.parts.administration import option_handlers
+from sms_bridge.parts.options import Options
 from sms_bridge.routes.mending import Mending
 from sms_bridge.routes.ussd import UssdDesk
 from sms_bridge.store.journal import Journal
@@ -73,7 +75,10 @@ class Bridge:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._clock = SystemClock()
-        self._mending = Mending(settings.data_dir, settings.power_switch_of, self._publish_order)
+        self._options = Options(settings, self._adopt)
+        self._mending = Mending(
+            settings.data_dir, lambda name: self._settings.power_switch_of(name), self._publish_order
+        )
         # One ledger for all modems: its lock is what keeps two of them from writing over each other's attempts.
         self._modems = Modems(settings, PinFile(settings.data_dir / "pins"), self._clock, self._mending)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -144,8 +149,7 @@ class Bridge:
         )
         stack.push_async_callback(self._stop)
         await self._mqtt.start()
-        if settings.logging.mqtt:
-            self._mqtt.attach_log(logging.getLogger(), logging.WARNING)
+        self._mqtt.show_log(settings.logging.mqtt)
         self._mqtt.states.info(self._info())
         self._modems.publish_on(self._mqtt)
         self._own(self._tick(), "tick")
@@ -297,7 +301,19 @@ class Bridge:
             restart=restart,
             self_test=self._tests.begin,
         )
-        return {**handlers, "backup": backup}
+        about = option_handlers(self._options, lambda: {each.name: each for each in self._modems.statuses()})
+        return {**handlers, **about, "backup": backup}
+
+    def _adopt(self, settings: Settings) -> None:
+        """Options were changed by request: these hold from now on."""
+        self._settings = settings
+        core = _core_settings(settings)
+        for part in (self._service, self._dispatcher):
+            part.adopt(core)
+        self._modems.adopt(settings)
+        logging.getLogger().setLevel(settings.logging.level.upper())
+        self._mqtt.show_log(settings.logging.mqtt)
+        self._mqtt.states.info(self._info())
 
     # The bridge's own topics and timers.
 
@@ -307,6 +323,7 @@ class Bridge:
             "version": metadata.version("sms-bridge"),
             "started_at": self._started_at.isoformat(timespec="seconds"),
             "host": socket.gethostname(),
+            "restart_required": bool(self._options.waiting),
             "config": {
                 "file": str(settings.source) if settings.source else None,
                 "data_dir": str(settings.data_dir),

@@ -104,6 +104,10 @@ class Modems:
         if not settings.modems:
             self._own(self._first_look(), "first-look")
 
+    def adopt(self, settings: Settings) -> None:
+        """Limits, numbers and patience are these from now on; bindings and set-up stay until the next start."""
+        self._settings = settings
+
     def publish_on(self, mqtt: Mqtt) -> None:
         """From now on their states are told there, beginning with what they are now."""
         self._mqtt = mqtt

@@ -21,7 +21,7 @@ def config_option(function: _Command) -> _Command:
         "--config",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="Configuration; else $SMS_BRIDGE_CONFIG, ./sms-bridge.yaml, /etc/sms-bridge.yaml, or the defaults.",
+        help="Configuration; else $SMS_BRIDGE_CONFIG, ./sms-bridge.yaml, /etc/sms-bridge.yaml or the data folder's.",
     )
     return option(function)
 
@@ -32,9 +32,12 @@ def root_option(function: _Command) -> _Command:
     return option(function)
 
 
-def load_settings(config: Path | None, *, data_dir: Path | None = None) -> Settings:
-    """The settings of `config` or of the file that is found; ConfigError with all that is wrong."""
-    return load(config if config is not None else find(), data_dir=data_dir)
+def load_settings(config: Path | None, *, data_dir: Path | None = None, upgrade: bool = False) -> Settings:
+    """The settings of `config` or of the file that is found; ConfigError with all that is wrong.
+
+    `upgrade`: a file of an older version is rewritten.
+    """
+    return load(config if config is not None else find(data_dir=data_dir), data_dir=data_dir, upgrade=upgrade)
 
 
 def printable(text: str) -> str:

@@ -20,7 +20,7 @@ def command(config: Path | None, data_dir: Path | None, verbose: bool) -> int:
     Without a configuration it uses the broker of this machine, or starts one, and two virtual modems where none
     is plugged in.
     """
-    settings = load_settings(config, data_dir=data_dir)
+    settings = load_settings(config, data_dir=data_dir, upgrade=True)
     if verbose:
         settings = dataclasses.replace(settings, logging=dataclasses.replace(settings.logging, level="debug"))
     _require_our_hardware()

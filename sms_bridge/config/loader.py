@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,46 +39,71 @@ from sms_bridge.core.settings import SelfTestSettings, SilenceSettings
 if TYPE_CHECKING:
     from sms_bridge.config.document import Document, KeyPath
 
+log = logging.getLogger(__name__)
+
 ENV_FILE = "SMS_BRIDGE_CONFIG"
 ENV_PASSWORD = "SMS_BRIDGE_MQTT_PASSWORD"
-PLACES = (Path("sms-bridge.yaml"), Path("/etc/sms-bridge.yaml"))
+FILE_NAME = "sms-bridge.yaml"
+PLACES = (Path(FILE_NAME), Path("/etc") / FILE_NAME)
 MAX_PASSWORD_FILE = 4096
 MIN_SECRET = 16  # characters of a token or secret that stands in a file or in the environment
 
 
-def find(environ: Mapping[str, str] = os.environ) -> Path | None:
-    """The file that is read when none is named: the environment's, ./sms-bridge.yaml, /etc/sms-bridge.yaml."""
+def find(environ: Mapping[str, str] = os.environ, data_dir: Path | None = None) -> Path | None:
+    """The file that is read when none is named.
+
+    The environment's, ./sms-bridge.yaml, /etc/sms-bridge.yaml, and the one in the data folder, which the bridge itself
+    makes when it is to keep options.
+    """
     if environ.get(ENV_FILE):
         return Path(environ[ENV_FILE])
-    return next((place for place in PLACES if place.exists()), None)
+    own = (data_dir or default_data_dir(environ)) / FILE_NAME
+    return next((place for place in (*PLACES, own) if _exists(place)), None)
 
 
 def load(
-    path: Path | None = None, *, data_dir: Path | None = None, environ: Mapping[str, str] = os.environ
+    path: Path | None = None,
+    *,
+    data_dir: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+    raw: bytes | None = None,
+    upgrade: bool = False,
 ) -> Settings:
-    """The settings in `path`, or without one the defaults. Reads files. Raises ConfigError with all problems."""
+    """The settings in `path`, or without one the defaults. Reads files. Raises ConfigError with all problems.
+
+    `raw`: the text that is to stand there, instead of what does. `upgrade`: a file of an older version is rewritten.
+    """
     if path is None:
         mqtt = MqttSettings(password=environ.get(ENV_PASSWORD))
         return Settings(mqtt=mqtt, data_dir=data_dir or default_data_dir(environ))
-    return _Loader(path, data_dir, environ).settings()
+    return _Loader(path, data_dir, environ, raw).settings(upgrade)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a folder of somebody else's
+        return False
 
 
 class _Loader:
-    def __init__(self, path: Path, data_dir: Path | None, environ: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, data_dir: Path | None, environ: Mapping[str, str], raw: bytes | None) -> None:
         self._path = path
+        self._given = raw
         self._file = str(path)
         self._data_dir = data_dir
         self._environ = environ
         self._problems: list[Problem] = []
 
-    def settings(self) -> Settings:
+    def settings(self, upgrade: bool) -> Settings:
         # Here, not above: who has no file does not pay for YAML.
         from sms_bridge.config.checks import cross_checks
-        from sms_bridge.config.document import read
+        from sms_bridge.config.migrations import migrate
         from sms_bridge.config.report import problems_of
         from sms_bridge.config.schema import ROOT
 
-        document = read(self._raw(), self._file)
+        migrated = migrate(self._raw() if self._given is None else self._given, self._file)
+        document = migrated.document
         self._problems += document.problems
         data, errors = problems_of(ROOT, document, self._file)
         self._problems += errors
@@ -85,7 +111,19 @@ class _Loader:
         result = self._build(data, document) if data is not None else None
         if self._problems or result is None:
             raise ConfigError(sorted(set(self._problems), key=lambda p: (p.line, p.column, p.path, p.message)))
+        if upgrade and migrated.since is not None:
+            self._upgrade(migrated.raw, migrated.since)
         return result
+
+    def _upgrade(self, raw: bytes, since: int) -> None:
+        from sms_bridge.config import files
+
+        try:
+            files.replace(self._path, raw, keep=f"v{since}.bak")
+        except ConfigError as error:  # it is read so each time
+            log.warning("the configuration is of version %d and stays so: %s", since, error.problems[0].message)
+        else:
+            log.warning("%s was of version %d and is rewritten; the old one has .v%d.bak", self._path, since, since)
 
     def _raw(self) -> bytes:
         try:

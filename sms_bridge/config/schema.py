@@ -377,6 +377,7 @@ ROOT = Section(
         _opt("groups", "names for several contacts or numbers"): MapOf(
             ALIAS, ListOf(MEMBER, 10_000, "- anna"), 1000, "family: [anna, bela]"
         ),
+        _opt("version", "of the form of this file; without it 1"): Whole(1, 1000),
     },
     "mqtt:",
 )
@@ -387,7 +388,7 @@ def json_schema() -> dict[str, Any]:
     schema = ROOT.json
     defaults = Settings()
     for name, value in schema["properties"].items():
-        group = getattr(defaults, name)
+        group = getattr(defaults, name, None)
         if dataclasses.is_dataclass(group):
             _put_defaults(value["properties"], group)
     tls = schema["properties"]["mqtt"]["properties"]["tls"]

@@ -73,6 +73,12 @@ class Dispatcher:
         """Orders that anybody might send, in the hands of this modem."""
         return sum(job.modem == modem and job.order.lane == ANY for job in self._jobs)
 
+    def adopt(self, settings: CoreSettings) -> None:
+        """These hold from now on, also for what waits already."""
+        self._settings = settings
+        self.policy.adopt(settings)
+        self._wake()
+
     async def stop(self) -> None:
         """End what runs here; claims that wait are cancelled. Idempotent."""
         self._stopping = True

@@ -71,6 +71,11 @@ class Policy:
         self._news: list[tuple[ClaimantView, Full]] = []
         self.conversations = Conversations(settings.sticky_ttl)
 
+    def adopt(self, settings: CoreSettings) -> None:
+        """These hold from now on."""
+        self._settings = settings
+        self.conversations.ttl = settings.sticky_ttl
+
     def load(self, reader: Reader, now: int) -> None:
         """What the last process counted, and what it had no time to write down."""
         for sim, day, parts in reader.usage():

@@ -63,6 +63,7 @@ class Service:
         self._book = contacts or DictContactBook(
             self._settings.contacts, self._settings.groups, self._settings.default_region
         )
+        self._own_book = contacts is None
         self._knows_modem = knows_modem
         self._own_number = own_number
         self._clock_changed = clock_changed  # told by how many ms
@@ -81,6 +82,12 @@ class Service:
             return []
         shown = from_ms(now).strftime("%Y-%m-%d %H:%M")
         return [f"the clock of this computer is not set, it says {shown} UTC: check its network time"]
+
+    def adopt(self, settings: CoreSettings) -> None:
+        """These hold from now on: for the next order, the next message, the next tick."""
+        self._settings = settings
+        if self._own_book:
+            self._book = DictContactBook(settings.contacts, settings.groups, settings.default_region)
 
     async def start(self) -> None:
         """Put in order what the last process left; before the first claim. StoreError: try again."""

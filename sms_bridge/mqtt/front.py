@@ -106,6 +106,13 @@ class Mqtt:
         except TimeoutError:
             return False
 
+    def show_log(self, wanted: bool) -> None:
+        """Warnings and errors of the whole program on `sms/bridge/logging`, or no longer; call it on the loop."""
+        if wanted:
+            self.attach_log(logging.getLogger(), logging.WARNING)
+        else:
+            self.detach_log()
+
     def attach_log(self, logger: logging.Logger, level: int = logging.INFO) -> None:
         """Publish what `logger` says on `sms/bridge/logging`; call it on the loop."""
         if self._log_handler is None:
