@@ -21,7 +21,7 @@ from sms_bridge.core.states import OrderState
 from sms_bridge.payloads import jsontext, orders
 from sms_bridge.web import problems
 from sms_bridge.web.access import Gate, Scope, Token
-from sms_bridge.web.bodies import read_json_body
+from sms_bridge.web.bodies import answer_and_discard, read_json_body
 from sms_bridge.web.metrics import CONTENT_TYPE, Metrics
 from sms_bridge.web.orders import Orders
 from sms_bridge.web.ports import Bridge, Refusal
@@ -80,7 +80,10 @@ class Api:
             log.exception("a request failed")
             problem = Problem(500, "internal", f"this failed inside the bridge: {type(error).__name__}")
         self._metrics.refused(problem.code)
-        await problem.response()(scope, receive, send)
+        if problem.status == 413:
+            await answer_and_discard(problem.response(), receive, send)
+        else:
+            await problem.response()(scope, receive, send)
 
     def _make_routes(self) -> list[Route]:
         send, read, admin = (Scope.SEND,), (Scope.READ,), (Scope.ADMIN,)

@@ -5,10 +5,16 @@ from __future__ import annotations
 import asyncio
 
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Send
 
 from sms_bridge.web.problems import Problem
 
 BODY_DEADLINE = 20.0  # s for a whole body; 256 kB over a mobile network take ten
+# What is still under way when an answer goes out early is thrown away for a while: closing at once would reset the
+# connection, and most clients would never see the answer.
+LINGER_BYTES = 16 * 1024 * 1024
+LINGER = 3.0  # s
 _CLOSE = {"Connection": "close"}
 
 
@@ -40,6 +46,23 @@ async def read_body(request: Request, most: int, deadline: float = BODY_DEADLINE
     except ClientDisconnect:
         raise Problem(400, "cut_off", "the body was cut off", headers=_CLOSE) from None
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+async def answer_and_discard(response: Response, receive: Receive, send: Send) -> None:
+    """Answer before the body was read; what comes of it is thrown away, within limits, before the connection closes."""
+    await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
+    await send({"type": "http.response.body", "body": response.body, "more_body": True})
+    left = LINGER_BYTES
+    try:
+        async with asyncio.timeout(LINGER):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body"):
+                    break
+    except TimeoutError:
+        pass
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _too_large(most: int) -> Problem:

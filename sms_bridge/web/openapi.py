@@ -26,7 +26,7 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Reason(_Model):
+class Refused(_Model):
     """A recipient, or the whole order, that will not be sent."""
 
     to: str | None
@@ -47,7 +47,7 @@ class Problem(BaseModel):
     detail: str
     field: str | None = Field(None, description="the field or parameter that it speaks about")
     id: str | None = None
-    rejected: list[Reason] | None = None
+    rejected: list[Refused] | None = None
 
 
 class AcceptedOrder(_Model):
@@ -57,7 +57,7 @@ class AcceptedOrder(_Model):
     orders: int = Field(description="messages to send, one for each recipient; 0: it was known before")
     repeated: bool = Field(description="this id came before with the same content: nothing new is sent")
     state: OrderState = Field(description="of the first recipient")
-    rejected: list[Reason] = Field(description="recipients that will get nothing")
+    rejected: list[Refused] = Field(description="recipients that will get nothing")
     transaction: Any
 
 

@@ -14,7 +14,7 @@ from sms_bridge.core.model import OutboxKind, OutboxRow
 from sms_bridge.web.problems import Problem
 
 KEPT = 1000  # events that a client that comes back may have missed
-BUFFER = 500  # events that one client may be behind
+BUFFER = 2 * KEPT  # events that one client may be behind
 HEARTBEAT = 15.0  # s; proxies close what is silent for a minute
 MOST = 32  # clients at once
 RETRY_MS = 3000  # after which a browser comes back
