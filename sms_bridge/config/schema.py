@@ -28,6 +28,8 @@ from sms_bridge.config.kinds import (
     Wrong,
     as_name,
 )
+from sms_bridge.config.sections.guards import GUARDS
+from sms_bridge.config.sections.home_assistant import HOME_ASSISTANT
 from sms_bridge.config.sections.web import WEBHOOK, web
 from sms_bridge.config.sections.websettings import DEFAULT_SCOPES, WebhookSettings, WebSettings
 from sms_bridge.config.settings import DAY, OFF_TIME, BalanceSettings, Settings, TlsSettings
@@ -373,6 +375,8 @@ ROOT = Section(
         ),
         _opt("web", "REST, health, metrics and live events over HTTP; off without it"): web(HOST),
         _opt("webhooks", "where events are posted to"): ListOf(WEBHOOK, 32, "- url: https://house.example/sms"),
+        _opt("guards", "who may be written to, how often, and when"): GUARDS,
+        _opt("home_assistant", "devices and entities in Home Assistant"): HOME_ASSISTANT,
         _opt("contacts", "names for numbers; @name in orders"): MapOf(ALIAS, PHONE, 10_000, 'anna: "+36301234567"'),
         _opt("groups", "names for several contacts or numbers"): MapOf(
             ALIAS, ListOf(MEMBER, 10_000, "- anna"), 1000, "family: [anna, bela]"
@@ -407,6 +411,7 @@ def json_schema() -> dict[str, Any]:
     _put_defaults(web_keys, WebSettings())
     _put_defaults(webhook, WebhookSettings("", ""))
     web_keys["tokens"]["items"]["properties"]["scopes"]["default"] = list(DEFAULT_SCOPES)
+    schema["properties"]["home_assistant"]["properties"]["notify"]["default"] = "all"
     del schema["properties"]["mqtt"]["properties"]["host"]["default"]  # none named is not the same as 127.0.0.1
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
