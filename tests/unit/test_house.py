@@ -160,7 +160,10 @@ def test_payloads_in_the_pages_are_json_and_orders_are_taken() -> None:
         if words[:1] == ["mosquitto_pub"] and words[words.index("-t") + 1] == "sms/out":
             parse_order(words[words.index("-m") + 1].encode())
             orders += 1
-    assert orders >= 3
+        if words[:1] == ["curl"] and words[-1].endswith("/messages"):
+            parse_order(words[words.index("-d") + 1].encode())
+            orders += 1
+    assert orders >= 4
 
 
 def test_commands_in_the_pages_exist() -> None:
