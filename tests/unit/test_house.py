@@ -211,7 +211,7 @@ def test_defaults_in_the_page_are_those_of_the_code() -> None:
 def seconds(text: str) -> str | float:
     """A default as the page or the schema writes it, for comparing."""
     plain = text.strip().strip("`").lower()
-    match = re.fullmatch(r"([0-9.]+)([smhd]?)", plain)
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)", plain)
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}[match[2]] if match else plain
 
 
