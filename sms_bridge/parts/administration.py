@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from hardware.types import ModemStatus
 from sms_bridge.core.errors import CoreError
 from sms_bridge.mqtt.requests import Handler, RequestError, text_field
+from sms_bridge.parts.backup import Source, make
 from sms_bridge.parts.options import Modem, Options
 
 Statuses = Callable[[], Mapping[str, ModemStatus]]
@@ -27,6 +30,20 @@ def option_handlers(options: Options, statuses: Statuses) -> dict[str, Handler]:
         return await _told(options.change_modem(Modem(name, status.imei), _changes(fields)))
 
     return {"options": change, "modem/options": change_modem}
+
+
+def backup_handler(source: Source) -> Handler:
+    """`backup`, one at a time."""
+    lock = asyncio.Lock()
+
+    async def handler(fields: dict[str, Any]) -> Any:
+        secrets = fields.get("secrets", False)
+        if not isinstance(secrets, bool):
+            raise RequestError("`secrets` must be true or false")
+        async with lock:
+            return await _told(make(source, datetime.now(UTC), secrets=secrets))
+
+    return handler
 
 
 def _changes(fields: Mapping[str, Any]) -> Mapping[str, Any]:
