@@ -10,7 +10,7 @@ PATHS := hardware sms_bridge tests bench
 WORKERS ?= 2
 ARGS ?=
 
-.PHONY: help run install test test-quick test-plug test-kernel lint bench nightly clean distclean
+.PHONY: help run install test test-quick test-plug test-kill test-kernel soak lint bench nightly clean distclean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -36,6 +36,15 @@ test-kernel: ## the kernel lab: USB sticks come and go in a virtual machine (ARG
 test-plug: ## 500 times a stick is pulled, in every state, with orders under way (some minutes)
 	@scripts/bootstrap.sh test
 	@PLUG_CYCLES=$${PLUG_CYCLES:-500} $(BIN)/python -m pytest -q -s tests/system/test_plug_cycles.py $(ARGS)
+
+test-kill: ## kill -9 of the bridge at 200 random points with 50 orders each (some minutes)
+	@scripts/bootstrap.sh test
+	@KILL_POINTS=$${KILL_POINTS:-200} $(BIN)/python -m pytest -q -s tests/system/test_kill.py $(ARGS)
+
+soak: ## a mixed load while things go wrong at random, and the count (DURATION=30m FAULT_EVERY=5s KILL_EVERY=0 SEED=…)
+	@scripts/bootstrap.sh test
+	@$(BIN)/python -m tests.soak --duration $${DURATION:-30m} --fault-every $${FAULT_EVERY:-5s} \
+		--kill-every $${KILL_EVERY:-0} --seed $${SEED:-20261122} $(ARGS)
 
 install: ## as a service of this machine (systemd, udev rules); sudo make install
 	@scripts/install.sh

@@ -39,6 +39,8 @@ from sms_bridge.mqtt.settings import MqttSettings, TlsSettings
 from sms_bridge.observe.systemd import Notifier
 from sms_bridge.parts.administration import backup_handler, option_handlers
 from sms_bridge.parts.backup import Source
+from sms_bridge.parts.guards import Guards
+from sms_bridge.parts.home_assistant import HomeAssistant
 from sms_bridge.parts.options import Options
 from sms_bridge.routes.mending import Mending
 from sms_bridge.routes.ussd import UssdDesk
@@ -53,6 +55,8 @@ log = logging.getLogger(__name__)
 
 TICK = 1.0  # s between looks at what has fallen due
 HEALTH_PERIOD = 60.0  # s between two payloads of sms/bridge/health
+HEALTH_PAUSE = 5.0  # s between two that differ in figures only
+HEALTH_GIST = ("status", "reason", "queue", "sent", "received", "failures")
 STORE_RETRY = 2.0  # s until a start that the disk refused is tried again
 # The writer thread hands over at once instead of after Python's 5 ms: a commit must not wait for a busy loop.
 SWITCH_INTERVAL = 0.0001
@@ -94,8 +98,10 @@ class Bridge:
         self._service: Service
         self._tests: SelfTests
         self._balances: Balances
+        self._guards: Guards
         self._ussd = UssdDesk(self._modems.__getitem__, lambda *heard: self._balances.heard(*heard))
         self._mqtt: Mqtt
+        self._home_assistant: HomeAssistant
 
     async def run(self) -> int:
         """Start, serve, stop."""
@@ -150,7 +156,17 @@ class Bridge:
             balance_of=self._balances.of,
             on_problem=self._problem,
         )
+        self._home_assistant = HomeAssistant(
+            settings.home_assistant,
+            self._journal,
+            self._mqtt,
+            metadata.version("sms-bridge"),
+            contacts=lambda: sorted(settings.contacts),
+            groups=lambda: sorted(settings.groups),
+            balance_of=lambda status: self._balances.of(status) if self._balances.asks(status) else None,
+        )
         stack.push_async_callback(self._stop)
+        await self._home_assistant.start()
         await self._mqtt.start()
         self._mqtt.show_log(settings.logging.mqtt)
         self._mqtt.states.info(self._info())
@@ -177,6 +193,14 @@ class Bridge:
             self._clock,
             members=self._members,
         )
+        self._guards = Guards(
+            self._settings,
+            self._journal,
+            self._dispatcher,
+            self._clock,
+            own_numbers=self._modems.own_numbers,
+            changed=self._tell_state,
+        )
         self._service = Service(
             self._journal,
             self._dispatcher,
@@ -186,11 +210,13 @@ class Bridge:
             own_number=self._modems.own_number,
             clock_changed=self._clock_changed,
             recognise=self._tests.recognise,
+            rules=self._guards.rules,
         )
         while True:
             try:
                 await self._service.start()
                 await self._tests.start()
+                await self._guards.start()
                 break
             except StoreError as error:
                 log.error("the journal cannot be written: %s %s", error, error.hint)
@@ -216,6 +242,7 @@ class Bridge:
         await self._mqtt.stop_intake()
         await self._stop_sending()
         await _discard(*self._tasks)
+        await self._home_assistant.stop()
         await self._mqtt.stop()
 
     async def _stop_sending(self) -> None:
@@ -255,18 +282,18 @@ class Bridge:
         modems = list(self._modems.statuses())
         working = self._modems.in_service()
         verdict = "pass" if working == len(modems) and modems else "warn" if working else "fail"
-        warnings = self._service.warnings()
+        warnings = [*self._service.warnings(), *self._guards.holds.warnings()]
         if warnings and verdict == "pass":
             verdict = "warn"
         return {
             "status": verdict,
+            "reason": self._reason(warnings, working, len(modems)),
             "warnings": warnings,
+            "paused": self._guards.holds.paused,
             "queue": self._queues.total,
             "sending": self._dispatcher.sending,
             "modems": {"total": len(modems), "ready": working},
-            "sent": sum(modem.sent for modem in modems),
-            "received": sum(modem.received for modem in modems),
-            "failures": sum(modem.failures for modem in modems),
+            **self._modems.totals(),
             "mqtt": {"connected": self._mqtt.link.connected, "connects": self._mqtt.link.connects},
             "journal": {"commits": self._journal.commits},
             "self_test": self._tests.summary(),
@@ -276,6 +303,11 @@ class Bridge:
                 "pid": os.getpid(),
             },
         }
+
+    def _reason(self, warnings: list[str], working: int, total: int) -> str | None:
+        """Why health is no pass, in words."""
+        away = f"{total - working} of {total} modems are not in service" if total else "there is no modem"
+        return "; ".join(warnings if working == total and total else [away, *warnings]) or None
 
     def _handlers(self) -> dict[str, Handler]:
         async def health() -> dict[str, Any]:
@@ -301,7 +333,7 @@ class Bridge:
         )
         about = option_handlers(self._options, lambda: {each.name: each for each in self._modems.statuses()})
         source = Source(self._settings.data_dir, self._settings.source, self._journal.backup)
-        return {**handlers, **about, "backup": backup_handler(source)}
+        return {**handlers, **about, **self._guards.handlers(), "backup": backup_handler(source)}
 
     def _adopt(self, settings: Settings) -> None:
         """Options were changed by request: these hold from now on."""
@@ -310,6 +342,7 @@ class Bridge:
         for part in (self._service, self._dispatcher):
             part.adopt(core)
         self._modems.adopt(settings)
+        self._guards.adopt(settings)
         logging.getLogger().setLevel(settings.logging.level.upper())
         self._mqtt.show_log(settings.logging.mqtt)
         self._mqtt.states.info(self._info())
@@ -322,6 +355,8 @@ class Bridge:
             "version": metadata.version("sms-bridge"),
             "started_at": self._started_at.isoformat(timespec="seconds"),
             "host": socket.gethostname(),
+            "paused": self._guards.holds.paused,
+            "pause": self._guards.summary(),
             "restart_required": bool(self._options.waiting),
             "config": {
                 "file": str(settings.source) if settings.source else None,
@@ -334,9 +369,14 @@ class Bridge:
             },
         }
 
+    def _tell_state(self) -> None:
+        self._mqtt.states.info(self._info())
+        self._mqtt.states.health(self.health())
+
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
-        health_at, shown = loop.time(), ""
+        health_at = figures_at = loop.time()
+        shown: dict[str, Any] = {}
         while True:
             await asyncio.sleep(TICK)
             try:
@@ -348,8 +388,10 @@ class Bridge:
                 log.exception("what has fallen due could not be done")
             self._systemd.alive()
             health = self.health()
-            if health["status"] != shown or loop.time() >= health_at:
-                health_at, shown = loop.time() + HEALTH_PERIOD, health["status"]
+            now, gist = loop.time(), {key: health[key] for key in HEALTH_GIST}
+            differs = gist["status"] != shown.get("status") or (gist != shown and now >= figures_at)
+            if differs or now >= health_at:
+                health_at, figures_at, shown = now + HEALTH_PERIOD, now + HEALTH_PAUSE, gist
                 self._mqtt.states.health(health)
                 modems = health["modems"]
                 self._systemd.status(

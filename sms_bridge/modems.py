@@ -73,6 +73,7 @@ class Modems:
         self._shown: tuple[object, ...] = ()
         self._mqtt: Mqtt | None = None
         self._shown_queues: dict[str, int] = {}
+        self._past = {"sent": 0, "received": 0, "failures": 0}  # of modems that were removed
         self._service: Service
         self._dispatcher: Dispatcher
         self._queues: Queues
@@ -157,6 +158,10 @@ class Modems:
         """How many work. Not `can_send`: a network that is gone for some seconds is no matter for an alarm."""
         return sum(status.state in (ModemState.READY, ModemState.DEGRADED) for status in self.statuses())
 
+    def totals(self) -> dict[str, int]:
+        """What all modems counted since the start; it never goes back, also when one is removed."""
+        return {key: past + sum(getattr(one, key) for one in self.statuses()) for key, past in self._past.items()}
+
     def queue_of(self, name: str) -> int:
         """How many orders only it may send, and what it holds of the others."""
         if name not in self:
@@ -179,6 +184,11 @@ class Modems:
         entry = self._entry(name, status.iccid if status is not None else None)
         configured = entry.number if entry is not None else None
         return configured or (status.number if status is not None else None)
+
+    def own_numbers(self) -> list[str]:
+        """The numbers of all SIMs that are here, as far as they are known; virtual ones may be written to."""
+        names = [status.name for status in self.statuses() if status.name not in self._virtual_names]
+        return [number for name in names if (number := self.own_number(name)) is not None]
 
     def limits_of(self, modem: ClaimantView) -> Limits:
         """What its SIM may send: the SIM's own entry before the modem's."""
@@ -224,6 +234,8 @@ class Modems:
                     self.modem_added(before)
                     raise
             self._dispatcher.renamed(old, new)
+            if self._mqtt is not None:
+                self._mqtt.states.modem_renamed(old, new)
             self._forget_topics(old)
         self.modem_event(new, "modem_renamed", {"previous": old})
         return {"from": old, "to": new}
@@ -327,7 +339,10 @@ class Modems:
 
     async def _drop(self, name: str) -> None:
         """Out of the pool and off the topics. ModemError, StoreError: it stays."""
+        status = self[name].status
         await self._running().remove(name)
+        for key in self._past:
+            self._past[key] += getattr(status, key)
         await self._routes.pop(name).stop(CLOSE_GRACE)
         self._forget_topics(name)
 

@@ -15,6 +15,7 @@ from sms_bridge.config.settings import (
     BalanceSettings,
     BalanceSmsSettings,
     CallSettings,
+    HomeAssistantSettings,
     InboundSettings,
     LimitSettings,
     LoggingSettings,
@@ -142,6 +143,8 @@ class _Loader:
         return ConfigError([Problem(self._file, 0, 0, "", message, hint)])
 
     def _build(self, data: dict[str, Any], document: Document) -> Settings:
+        from sms_bridge.config.sections.guards import guard_settings
+
         data_dir = self._data_dir
         if data_dir is None:
             data_dir = self._resolve(data["data_dir"]) if "data_dir" in data else default_data_dir(self._environ)
@@ -164,8 +167,10 @@ class _Loader:
             recovery=_recovery(data.get("recovery", {})),
             self_test=SelfTestSettings(**data.get("self_test", {})),
             health=SilenceSettings(**data.get("health", {})),
+            home_assistant=HomeAssistantSettings(**data.get("home_assistant", {})),
             contacts=MappingProxyType(data.get("contacts", {})),
             groups=MappingProxyType({name: tuple(members) for name, members in data.get("groups", {}).items()}),
+            guards=guard_settings(data.get("guards", {})),
             source=self._path,
         )
 

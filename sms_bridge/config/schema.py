@@ -27,6 +27,8 @@ from sms_bridge.config.kinds import (
     Wrong,
     as_name,
 )
+from sms_bridge.config.sections.guards import GUARDS
+from sms_bridge.config.sections.home_assistant import HOME_ASSISTANT
 from sms_bridge.config.settings import DAY, OFF_TIME, BalanceSettings, Settings, TlsSettings
 from sms_bridge.core.patterns import MAX_PATTERN
 
@@ -368,6 +370,8 @@ ROOT = Section(
             },
             "level: info",
         ),
+        _opt("guards", "who may be written to, how often, and when"): GUARDS,
+        _opt("home_assistant", "devices and entities in Home Assistant"): HOME_ASSISTANT,
         _opt("contacts", "names for numbers; @name in orders"): MapOf(ALIAS, PHONE, 10_000, 'anna: "+36301234567"'),
         _opt("groups", "names for several contacts or numbers"): MapOf(
             ALIAS, ListOf(MEMBER, 10_000, "- anna"), 1000, "family: [anna, bela]"
@@ -395,6 +399,7 @@ def json_schema() -> dict[str, Any]:
         recovery["properties"]["power_switch"]["properties"]["off_time"]["default"] = OFF_TIME
     item["roaming"]["default"] = False
     schema["properties"]["self_test"]["properties"]["between"]["default"] = "all"
+    schema["properties"]["home_assistant"]["properties"]["notify"]["default"] = "all"
     del schema["properties"]["mqtt"]["properties"]["host"]["default"]  # none named is not the same as 127.0.0.1
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from sms_bridge.core.choice import Sticky
+from sms_bridge.core.guards import GuardSettings
 from sms_bridge.core.quota import NO_LIMITS, Limits
 from sms_bridge.core.settings import SelfTestSettings, SilenceSettings
 
@@ -177,6 +178,15 @@ class LoggingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HomeAssistantSettings:
+    """What Home Assistant is told of. `notify`: contacts and groups that are entities of their own; None: all."""
+
+    discovery: bool = True
+    prefix: str = "homeassistant"
+    notify: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     mqtt: MqttSettings = field(default_factory=MqttSettings)
     modems: tuple[ModemSettings, ...] = ()
@@ -196,8 +206,10 @@ class Settings:
     recovery: RecoverySettings = field(default_factory=RecoverySettings)
     self_test: SelfTestSettings = field(default_factory=SelfTestSettings)
     health: SilenceSettings = field(default_factory=SilenceSettings)
+    home_assistant: HomeAssistantSettings = field(default_factory=HomeAssistantSettings)
     contacts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # alias -> number
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))  # -> @aliases, numbers
+    guards: GuardSettings = field(default_factory=GuardSettings)
     source: Path | None = None  # the file this came from
 
     def power_switch_of(self, modem: str) -> PowerSwitchSettings | None:

@@ -159,6 +159,10 @@ class Balances:
         if status is not None and plan is not None and plan.ussd == code and not plan.replies and text:
             self._own(self._take(status, plan, text))
 
+    def asks(self, status: ModemStatus) -> bool:
+        """Whether the balance of the SIM in it can be asked for."""
+        return self._plan(status) is not None
+
     def of(self, status: ModemStatus) -> dict[str, Any]:
         """`balance` of `sms/modem/<name>`."""
         return balance_dict(self._rows.get(_sim(status)))

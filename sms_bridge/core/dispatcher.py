@@ -165,6 +165,9 @@ class Dispatcher:
         False: this part must not be written and the job is over; `finished` is committed all the same.
         StoreError: nothing was committed, neither may the part be written.
         """
+        held = self.policy.held
+        if held is not None and self._jobs.get(job) == NONE_BEGUN and held(job.order, self._clock.now()) is not None:
+            self.release(job)  # it was claimed before, and nothing of it is out
         if job not in self._jobs:
             return Commit.of(False) if finished is None else self._record(finished, False)
         record = self._recording(finished) if finished is not None else None

@@ -8,7 +8,7 @@ from datetime import date
 
 from sms_bridge.core.choice import FIRST_GUESS, WEIGHT, Leave, Reason, Rival, leaves
 from sms_bridge.core.conversations import Conversations
-from sms_bridge.core.model import ClaimantView
+from sms_bridge.core.model import ClaimantView, Order
 from sms_bridge.core.ports import Reader, Transaction
 from sms_bridge.core.queue import Entry
 from sms_bridge.core.quota import NO_LIMITS, Full, Limits, Usage
@@ -16,9 +16,14 @@ from sms_bridge.core.settings import CoreSettings
 
 RESTORED_MS = 26 * 3_600_000  # a day at its longest: what was counted within it is counted again at a start
 
+HELD_LOOK = 60.0  # s after which an order that is held until a time of day is looked at again
 EVEN = 1.3  # times the quickest modem's pace: below that no other one can be better than one that is free
 
+UNTIL_TOLD = 2**62  # UTC ms: no time, but somebody, ends it
+
 LimitsOf = Callable[[ClaimantView], Limits]
+Held = Callable[[Order, int], int | None]
+"""Until when (UTC ms) this order must not be sent, as of now (UTC ms); None: it may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,7 @@ class Policy:
         self._full: dict[tuple[str, str], Full] = {}  # (SIM, window) -> told already
         self._news: list[tuple[ClaimantView, Full]] = []
         self.conversations = Conversations(settings.sticky_ttl)
+        self.held: Held | None = None  # None: nothing is held back, and nothing need be asked
 
     def adopt(self, settings: CoreSettings) -> None:
         """These hold from now on."""
@@ -190,6 +196,12 @@ class Gate:
     def may(self, entry: Entry, *, anybody: bool) -> bool:
         """Whether it takes this order; `anybody`: others may as well."""
         order = entry.order
+        if self._policy.held is not None and (until := self._policy.held(order, self._now)) is not None:
+            if until < UNTIL_TOLD:
+                # However many are held, they must not hide those behind them; looked at again should the clock jump.
+                entry.not_before = self._time + min(max(0.1, (until - self._now) / 1000), HELD_LOOK)
+                self._wake_at(entry.not_before)
+            return False
         full = self._policy.full(self._me, order.to, order.parts, self._now)
         if full is not None:
             self._wake_at(self._time + max(0.1, (full.until - self._now) / 1000))

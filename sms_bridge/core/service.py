@@ -15,6 +15,7 @@ from sms_bridge.core.clock import JUMP, SET_AFTER, STEP, Clock, SystemClock, fro
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.errors import NumberError, StoreError
 from sms_bridge.core.events import event_json, rejection_event, status_json
+from sms_bridge.core.guards import NumberRules
 from sms_bridge.core.model import (
     Accepted,
     Attempt,
@@ -55,6 +56,7 @@ class Service:
         own_number: Callable[[str], str | None] = lambda modem: None,
         clock_changed: Callable[[int], None] = lambda by: None,
         recognise: Callable[[str | None], str | None] = lambda text: None,
+        rules: NumberRules | None = None,
     ) -> None:
         self._journal = journal
         self._dispatcher = dispatcher
@@ -67,6 +69,7 @@ class Service:
         self._knows_modem = knows_modem
         self._own_number = own_number
         self._clock_changed = clock_changed  # told by how many ms
+        self._rules = rules
         self._recognise = recognise  # the nonce of a self-test's message
         self._next_due = 0  # UTC ms; nothing falls due before
         self._checked = -RECHECK
@@ -108,7 +111,8 @@ class Service:
         """
         now = self._clock.now()
         prepared = [
-            submission.prepare(request, now, self._settings, self._book, self._knows_modem) for request in batch
+            submission.prepare(request, now, self._settings, self._book, self._knows_modem, self._rules)
+            for request in batch
         ]
         results, ready = await self._journal.write(lambda tx: submission.store(tx, prepared, now))
         for item in prepared:

@@ -12,6 +12,7 @@ from sms_bridge.core import ulid
 from sms_bridge.core.clock import SET_AFTER, to_ms
 from sms_bridge.core.errors import NumberError
 from sms_bridge.core.events import is_writable, rejection_event, status_json, to_json
+from sms_bridge.core.guards import OWN_SOURCES, NumberRules
 from sms_bridge.core.lanes import lane_of
 from sms_bridge.core.model import AUTO, Accepted, Order, OutboxKind, Rejected, Rejection, SendRequest
 from sms_bridge.core.moves import status_of
@@ -54,9 +55,14 @@ class _Refused(Exception):
 
 
 def prepare(
-    request: SendRequest, now: int, settings: CoreSettings, book: ContactBook, knows_modem: Callable[[str], bool]
+    request: SendRequest,
+    now: int,
+    settings: CoreSettings,
+    book: ContactBook,
+    knows_modem: Callable[[str], bool],
+    rules: NumberRules | None = None,
 ) -> Prepared:
-    """Check `request` and make its orders; never raises for what the request contains."""
+    """Check `request` and make its orders; never raises for what the request contains. No `rules`: all numbers go."""
     prepared = Prepared(request, request.id or ulid.new(now), b"")
     transaction = "null"
     try:
@@ -72,6 +78,10 @@ def prepare(
     if request.expires_in is not None:
         prepared.expires_at = now + round(request.expires_in * 1000)
     for recipient in _recipients(prepared, settings, book):
+        refusal = rules.refusal(recipient) if rules is not None and request.source not in OWN_SOURCES else None
+        if refusal is not None:
+            prepared.rejections.append(_rejection(prepared, refusal.code, refusal.text, recipient))
+            continue
         order = _order(prepared, recipient, now, text, parts, encoding, transaction)
         prepared.orders.append(order)
         prepared.statuses.append(status_json(status_of(order)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hardware.types import ModemStatus
 from sms_bridge.mqtt.client import Delivery
 from sms_bridge.mqtt.connection import Connection
 from sms_bridge.mqtt.intake import Intake, SubmitPort
-from sms_bridge.mqtt.link import Link
+from sms_bridge.mqtt.link import ONLINE, Link
 from sms_bridge.mqtt.logtopic import MqttLogHandler
 from sms_bridge.mqtt.publisher import OutboxPort, Publisher
 from sms_bridge.mqtt.requests import Handler, Requests
@@ -63,6 +64,12 @@ class Mqtt:
         self.link.add_source(self.states)
         self.link.add_source(self.publisher)
         self._log_handler: MqttLogHandler | None = None
+        self._heard: dict[bytes, Callable[[bytes], None]] = {}
+
+    def hear(self, topic: str, heard: Callable[[bytes], None]) -> None:
+        """Call `heard` with each payload on somebody else's topic that is not a retained one; before `start`."""
+        self.link.hear(topic)
+        self._heard[topic.encode()] = heard
 
     async def start(self) -> None:
         """Begin; does not wait for the broker. The journal must be open."""
@@ -85,6 +92,11 @@ class Mqtt:
         else:
             await self.publisher.stop()
         await self.link.stop(deadline * 0.3)
+
+    def repeat(self) -> None:
+        """All retained states once more, for a reader that has just started."""
+        self.link.send(self.topics.state, ONLINE, retain=True)
+        self.states.repeat()
 
     def call(self, modem: str, payload: str) -> bool:
         """`sms/modem/<name>/call`; an event of the moment, not kept for a broker that is away."""
@@ -126,6 +138,10 @@ class Mqtt:
             self._log_handler = None
 
     def _message(self, connection: Connection, message: Delivery) -> None:
+        if message.topic in self._heard:
+            heard = _nothing if message.retain else partial(self._heard[message.topic], message.payload)
+            self.intake.passing(connection, message, heard)
+            return
         try:
             parsed = self.topics.parse(message.topic.decode())
         except UnicodeDecodeError:
@@ -146,4 +162,4 @@ class Mqtt:
 
 
 def _nothing() -> None:
-    """A retained request is acknowledged, and that is all."""
+    """What is retained is acknowledged, and that is all."""

@@ -10,7 +10,7 @@ from hardware.pdu import PduError, estimate
 from sms_bridge.core.errors import CoreError, StoreError
 from sms_bridge.core.model import InboxPage
 from sms_bridge.core.selftest import Started
-from sms_bridge.mqtt.requests import Handler, RequestError, text_field, whole_field
+from sms_bridge.mqtt.requests import Handler, RequestError, answered, text_field, whole_field
 from sms_bridge.payloads.orders import MAX_TEXT
 
 T = TypeVar("T")
@@ -169,7 +169,7 @@ def _estimate(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _on_modem(action: ModemAction, modems: Callable[[], Sequence[str]]) -> Handler:
     async def handler(fields: dict[str, Any]) -> Any:
-        return await _told(action(_modem(fields, modems)))
+        return await answered(action(_modem(fields, modems)))
 
     return handler
 
@@ -194,7 +194,7 @@ def _self_test(begin: SelfTest) -> Handler:
         sender, receiver = (
             text_field(fields, key) if fields.get(key) is not None else None for key in ("sender", "receiver")
         )
-        started = await _told(begin(sender, receiver))
+        started = await answered(begin(sender, receiver))
         return {"id": started.id, "sender": started.sender, "receiver": started.receiver}
 
     return handler
@@ -209,9 +209,9 @@ def _ussd(port: UssdPort, modems: Callable[[], Sequence[str]]) -> Handler:
                 'give one of `code`, `reply` and `cancel`, such as {"modem": "stick-1", "code": "*100#"}'
             )
         if given == ["cancel"]:
-            return await _told(port.end(name))
+            return await answered(port.end(name))
         text = text_field(fields, given[0])
-        return await _told(port.begin(name, text) if given == ["code"] else port.go_on(name, text))
+        return await answered(port.begin(name, text) if given == ["code"] else port.go_on(name, text))
 
     return handler
 
@@ -246,16 +246,6 @@ def _modem(fields: dict[str, Any], modems: Callable[[], Sequence[str]]) -> str:
         there = ", ".join(modems()) or "none"
         raise RequestError(f"there is no modem {_shown(name)}; there are: {there}")
     return name
-
-
-async def _told(waiting: Awaitable[T]) -> T:
-    """What a person can mend is a sentence."""
-    try:
-        return await waiting
-    except StoreError as error:
-        raise RequestError(f"the journal does not answer: {error}") from error
-    except CoreError as error:
-        raise RequestError(f"{error}{f' ({error.hint})' if error.hint else ''}") from error
 
 
 def _without_fields(action: Callable[[], Awaitable[Any]]) -> Handler:

@@ -95,6 +95,8 @@ class Link:
         self._runner: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._up = asyncio.Event()
+        self._extra: list[str] = []
+        self._extra_refused: set[str] = set()
         self._subscribed = False
         self._old_protocol = False
         self._silent = 0
@@ -118,6 +120,10 @@ class Link:
     def add_source(self, source: Source) -> None:
         """Register before `start`; earlier sources are served first."""
         self._sources.append(source)
+
+    def hear(self, topic: str) -> None:
+        """Subscribe to this topic of somebody else too, where the broker lets us; register before `start`."""
+        self._extra.append(topic)
 
     async def start(self) -> None:
         """Begin to connect, in the background and for ever."""
@@ -303,6 +309,16 @@ class Link:
             "5" if session.version == 5 else "3.1.1",
             "resumed" if session.present else "new",
         )
+        await self._subscribe_extra(connection)
+
+    async def _subscribe_extra(self, connection: Connection) -> None:
+        for topic in self._extra:
+            try:
+                await connection.subscribe((topic,))
+            except BrokerRefused as error:
+                if topic not in self._extra_refused:
+                    self._extra_refused.add(topic)
+                    log.warning("%s; the bridge works without", error)
 
     def _lost(self) -> None:
         connection, self._connection = self._connection, None

@@ -7,11 +7,12 @@ import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from sms_bridge.core.errors import CoreError, StoreError
 from sms_bridge.mqtt.client import Delivery
 from sms_bridge.mqtt.connection import make_properties
 from sms_bridge.mqtt.topics import Topics
@@ -25,10 +26,12 @@ MAX_PAYLOAD = 64 * 1024  # bytes
 KNOWN = frozenset(
     "health_check restart backup options modem/rename modem/options modem/remove modem/interview modem/reset "
     "modem/ussd modem/balance modem/at sim/unlock message/estimate message/cancel message/get message/resend "
-    "inbox/list self_test".split()
+    "inbox/list self_test pause resume".split()
 )
 # Never obeyed when the broker delivers them again.
 ONCE = frozenset({"restart", "message/resend", "modem/reset", "modem/ussd", "modem/balance", "sim/unlock", "self_test"})
+
+T = TypeVar("T")
 
 Handler = Callable[[dict[str, Any]], Awaitable[Any]]
 """Takes the request's fields without `transaction`, returns `data`; raises RequestError with a sentence."""
@@ -111,6 +114,16 @@ class Requests:
         async with asyncio.timeout(DEADLINE):
             data = await handler({key: value for key, value in fields.items() if key != "transaction"})
         return {} if data is None else data
+
+
+async def answered(waiting: Awaitable[T]) -> T:
+    """What a person can mend is a sentence."""
+    try:
+        return await waiting
+    except StoreError as error:
+        raise RequestError(f"the journal does not answer: {error}") from error
+    except CoreError as error:
+        raise RequestError(f"{error}{f' ({error.hint})' if error.hint else ''}") from error
 
 
 def text_field(fields: Mapping[str, Any], name: str, *aliases: str) -> str:

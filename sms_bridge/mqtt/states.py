@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from hardware.types import ModemState, ModemStatus
 from sms_bridge.core.redaction import mask
@@ -22,6 +22,20 @@ UNKNOWN_BALANCE: Mapping[str, Any] = MappingProxyType(
 )
 
 _ABSENT = frozenset({ModemState.OFFLINE, ModemState.DETECTED})
+
+
+class ModemWatcher(Protocol):
+    """Told, on the loop and without waiting, of which modems states are published."""
+
+    def modem_shown(self, status: ModemStatus) -> None:
+        """Its state goes out now."""
+
+    def modem_renamed(self, old: str, new: str) -> None:
+        """The same modem, by another name; `modem_shown` of the new one may have come before, `modem_gone` of the
+        old one comes after."""
+
+    def modem_gone(self, name: str) -> None:
+        """It is forgotten for good."""
 
 
 class StateTopics:
@@ -46,6 +60,25 @@ class StateTopics:
         self._due: dict[str, asyncio.TimerHandle] = {}
         self._published_at: dict[str, float] = {}
         self._queues: dict[str, int | None] = {}  # as they are shown
+        self._watcher: ModemWatcher | None = None
+
+    def watch(self, watcher: ModemWatcher) -> None:
+        """From now on `watcher` is told; before the first modem is shown."""
+        self._watcher = watcher
+
+    def retain(self, topic: str, payload: str) -> None:
+        """Any other retained topic, repeated like the rest; an empty payload takes it away at the broker."""
+        self._set(topic, payload)
+
+    def forget(self, topic: str) -> None:
+        """Repeat it no more; what the broker has stays."""
+        self._latest.pop(topic, None)
+        self._dirty.pop(topic, None)
+
+    def repeat(self) -> None:
+        """All of it once more, for a reader that has forgotten."""
+        self._dirty = dict.fromkeys(self._latest)
+        self._kick()
 
     def info(self, payload: Mapping[str, Any]) -> None:
         """`sms/bridge/info`: version and configuration, without secrets."""
@@ -71,8 +104,15 @@ class StateTopics:
         elif name not in self._due:
             self._due[name] = loop.call_later(wait, self._show, name)
 
+    def modem_renamed(self, old: str, new: str) -> None:
+        """Before `modem_gone` of the old name."""
+        if self._watcher is not None:
+            self._watcher.modem_renamed(old, new)
+
     def modem_gone(self, name: str) -> None:
         """Forget a modem for good, at the broker too."""
+        if self._watcher is not None:
+            self._watcher.modem_gone(name)
         self._modems.pop(name, None)
         self._shown.pop(name, None)
         if (timer := self._due.pop(name, None)) is not None:
@@ -95,8 +135,7 @@ class StateTopics:
 
     def link_up(self, connection: Connection, session: Session) -> None:
         """A broker without persistence has forgotten all of it."""
-        self._dirty = dict.fromkeys(self._latest)
-        self._kick()
+        self.repeat()
 
     def link_down(self) -> None:
         """Nothing to do: all of it goes out again."""
@@ -118,6 +157,8 @@ class StateTopics:
         queue = self._queues[name] = self._queue_of(name)
         payload = modem_payload(status, queue, balance=self._balance_of(status))
         self._set(self._topics.modem(name), _json(payload))
+        if self._watcher is not None:
+            self._watcher.modem_shown(status)
 
     def _set(self, topic: str, payload: str) -> None:
         if self._latest.get(topic) != payload:

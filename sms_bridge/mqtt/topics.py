@@ -74,6 +74,10 @@ class Topics:
         """`sms/modem/<name>/call`; raises ValueError for what is no name."""
         return f"{self._modem_level}{_checked(name)}/call"
 
+    def request(self, name: str) -> str:
+        """`sms/bridge/request/<name>`, for a request of ours."""
+        return self._request_level + name
+
     def response(self, request: str) -> str:
         """`sms/bridge/response/<name>` for a request's name out of a topic that `parse` took apart."""
         return f"{self.base}/bridge/response/{request}"

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 LIVE: Mapping[str, tuple[str, ...] | None] = {
     "contacts": None,
     "groups": None,
+    "guards": None,
     "inbound": ("reassembly_timeout", "dedupe_window"),
     "limits": None,
     "logging": ("level", "mqtt"),

@@ -167,13 +167,19 @@ class Seen:
 
 
 class Observer:
-    """An MQTT client that subscribes to everything and remembers it in order."""
+    """An MQTT client that subscribes to everything and remembers it in order.
 
-    def __init__(self, port: int, base: str = "sms") -> None:
+    `lasting`: the broker keeps for it what comes while it is away, and it keeps nothing but tells its listeners.
+    """
+
+    def __init__(self, port: int, base: str = "sms", *, lasting: bool = False) -> None:
         self.seen: list[Seen] = []
+        self.listeners: list[Callable[[str, Any], object]] = []  # of topics without the base, on paho's thread
         self._changed = threading.Condition()
         self._base = base
-        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=f"observer-{os.getpid()}-{port}")
+        self._lasting = lasting
+        name = f"observer-{os.getpid()}-{port}"
+        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=name, clean_session=not lasting)
         self.client.on_connect = self._subscribe
         self.client.on_message = self._remember
         self.client.on_socket_open = _no_delay
@@ -251,6 +257,10 @@ class Observer:
             payload: Any = json.loads(message.payload)
         except ValueError:
             payload = message.payload
+        for listener in self.listeners:
+            listener(message.topic.removeprefix(f"{self._base}/"), payload)
+        if self._lasting:
+            return
         with self._changed:
             self.seen.append(Seen(message.topic, payload, message.retain, at))
             self._changed.notify_all()
@@ -349,11 +359,13 @@ def running(
     broker: Broker | None = None,
     mqtt: Sequence[str] = (),
     mqtt_port: int | None = None,
+    lasting: bool = False,
 ) -> Iterator[Stack]:
     """A started stack, stopped and cleaned up on the way out whatever happened.
 
     `before` is done to the emulator before the bridge starts; `waits` are seconds by section and key of the settings,
-    shorter than the configuration allows; `mqtt` are lines for that section, `mqtt_port` if it is not the observer's.
+    shorter than the configuration allows; `mqtt` are lines for that section, `mqtt_port` if it is not the observer's;
+    `lasting` is the observer's.
     """
     broker = (broker or Broker(directory / "broker")).start()
     emulation = Emulation(directory / "phones", modems, latency, personalities, trace)
@@ -363,7 +375,7 @@ def running(
         (directory / "phones").mkdir(parents=True, exist_ok=True)
         emulation.start()
         before(emulation)
-        observer = Observer(broker.port)
+        observer = Observer(broker.port, lasting=lasting)
         ports = [emulation.port(index) for index in range(modems)]
         config = write_config(
             directory / "config.yaml", mqtt_port=mqtt_port or broker.port, ports=ports, extra=extra, mqtt=mqtt

@@ -1,0 +1,77 @@
+"""The guards: who may be written to, and when nothing is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from sms_bridge.config import Settings
+from sms_bridge.core.clock import Clock
+from sms_bridge.core.dispatcher import Dispatcher
+from sms_bridge.core.guards import NumberRules
+from sms_bridge.core.holds import Holds
+from sms_bridge.core.numbers import normal_sender
+from sms_bridge.core.ports import Journal
+from sms_bridge.mqtt.requests import Handler
+from sms_bridge.mqtt.switches import pause_handlers
+
+OWN_AGE = 5.0  # s after which the modems are asked for their SIMs' numbers again: not with each order
+
+
+class Guards:
+    """Built before the service, which asks `rules`; `start` before the first claim."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        journal: Journal,
+        dispatcher: Dispatcher,
+        clock: Clock,
+        *,
+        own_numbers: Callable[[], Collection[str]],
+        changed: Callable[[], None],
+    ) -> None:
+        """`changed`: told after the pause was switched on or off."""
+        self.rules = NumberRules(settings.guards, self._own)
+        self.holds = Holds(journal, dispatcher, clock, urgent=settings.guards.urgent)
+        self._changed = changed
+        self._own_numbers = own_numbers
+        self._region = settings.default_region
+        self._clock = clock
+        self._known_own: frozenset[str] = frozenset()
+        self._asked = -OWN_AGE
+
+    def adopt(self, settings: Settings) -> None:
+        """Options were changed."""
+        self.rules.adopt(settings.guards)
+        self.holds.adopt(settings.guards.urgent)
+
+    async def start(self) -> None:
+        """StoreError: try again."""
+        await self.holds.start()
+
+    async def pause(self, reason: str | None = None) -> bool:
+        """See `Holds.pause`."""
+        done = await self.holds.pause(reason)
+        self._changed()
+        return done
+
+    async def resume(self) -> bool:
+        """See `Holds.resume`."""
+        done = await self.holds.resume()
+        self._changed()
+        return done
+
+    def summary(self) -> dict[str, str | None]:
+        """See `Holds.summary`."""
+        return self.holds.summary()
+
+    def handlers(self) -> dict[str, Handler]:
+        """Requests that are answered here."""
+        return pause_handlers(self)
+
+    def _own(self) -> frozenset[str]:
+        now = self._clock.monotonic()
+        if now - self._asked >= OWN_AGE:
+            self._asked = now
+            self._known_own = frozenset(normal_sender(number, self._region) for number in self._own_numbers())
+        return self._known_own

@@ -1,0 +1,58 @@
+"""Abuse from the topics (domain G15): nothing of it reaches a modem. The pause outlives the bridge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.stack import Stack, running, wait_until
+
+ANNA = "+36301234567"
+
+
+@pytest.fixture
+def stack(tmp_path: Path):
+    with running(tmp_path) as started:
+        yield started
+
+
+def sent_to(stack: Stack) -> list[str]:
+    return [line["to"] for line in stack.emulation.ledger("submit")]
+
+
+def test_what_is_no_number_and_ten_thousand_messages_to_a_premium_number_stop_before_the_port(stack):
+    bad = [f"{ANNA}{character}" for character in '\r\n\x1a\x1b";*#']
+    for n, number in enumerate(bad):
+        stack.observer.publish("out", {"id": f"bad-{n}", "to": number, "text": "x"})
+    for n in range(10):
+        numbers = [f"+979{n}{index:08}" for index in range(1000)]
+        stack.observer.publish("out", {"id": f"flood-{n}", "to": numbers, "text": "x"})
+    stack.observer.publish("out", {"id": "good", "to": ANNA, "text": "x"})
+    stack.observer.wait_state("good", "sent", "delivered")
+    for n in range(len(bad)):
+        assert stack.observer.wait_state(f"bad-{n}", "rejected")["error"]["code"] == "invalid_number"
+    flood = [s for s in stack.observer.of("status") if str(s["id"]).startswith("flood")]
+    assert (len(flood), {s["error"]["code"] for s in flood}) == (10_000, {"denied_prefix"})
+    assert sent_to(stack) == [ANNA]
+
+
+def test_the_pause_holds_over_a_kill_and_a_restart_and_the_state_is_retained(stack):
+    before = len(sent_to(stack))
+    assert stack.observer.request("pause", reason="test")["data"]["changed"] is True
+    since = len(stack.observer.seen)
+    stack.observer.publish("out", {"id": "held-1", "to": ANNA, "text": "one"})
+    stack.observer.wait_state("held-1", "queued")
+    stack.restart_bridge()
+    info = stack.observer.wait_for("bridge/info", lambda p: True, since=since).payload
+    assert (info["paused"], info["pause"]["reason"]) == (True, "test")
+    stack.wait_ready(since=since)
+    stack.observer.publish("out", {"id": "held-2", "to": ANNA, "text": "two"})
+    stack.observer.wait_state("held-2", "queued")
+    health = stack.observer.request("health_check")["data"]
+    assert (health["paused"], len(sent_to(stack))) == (True, before)
+    assert stack.observer.request("resume")["data"] == {"paused": False, "changed": True}
+    for id in ("held-1", "held-2"):
+        stack.observer.wait_state(id, "sent", "delivered")
+    wait_until(lambda: stack.observer.of("bridge/info")[-1]["paused"] is False, 5, "the state says that it goes on")
+    assert len(sent_to(stack)) == before + 2
