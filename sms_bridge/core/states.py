@@ -51,6 +51,15 @@ class OnUnknown(StrEnum):
     FAILOVER = "failover"
 
 
+class ReceiptState(StrEnum):
+    """What a delivery receipt of a route says (SMPP 3.4 5.2.28, appendix B)."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"  # it will not be delivered: expired, deleted, undeliverable, rejected
+    UNDERWAY = "underway"  # the service centre has it, no more is known
+    NOTHING = "nothing"  # says nothing
+
+
 _S = OrderState
 
 MOVES: Mapping[OrderState, frozenset[OrderState]] = MappingProxyType(
