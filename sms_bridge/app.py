@@ -37,11 +37,12 @@ from sms_bridge.mqtt.handlers import make_handlers
 from sms_bridge.mqtt.requests import Handler
 from sms_bridge.mqtt.settings import MqttSettings, TlsSettings
 from sms_bridge.observe.systemd import Notifier
-from sms_bridge.parts.administration import backup_handler, option_handlers
+from sms_bridge.parts.administration import backup_handler, console_handlers, option_handlers
 from sms_bridge.parts.backup import Source
 from sms_bridge.parts.guards import Guards
 from sms_bridge.parts.home_assistant import HomeAssistant
 from sms_bridge.parts.options import Options
+from sms_bridge.routes.console import AtConsole
 from sms_bridge.routes.mending import Mending
 from sms_bridge.routes.ussd import UssdDesk
 from sms_bridge.store.folder import FolderLock
@@ -332,6 +333,8 @@ class Bridge:
             self_test=self._tests.begin,
         )
         about = option_handlers(self._options, lambda: {each.name: each for each in self._modems.statuses()})
+        if self._settings.at_console.enabled:
+            about |= console_handlers(AtConsole(self._modems.__getitem__), self._modems.names)
         source = Source(self._settings.data_dir, self._settings.source, self._journal.backup)
         return {**handlers, **about, **self._guards.handlers(), "backup": backup_handler(source)}
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sms_bridge.config.errors import ConfigError, Problem
 from sms_bridge.config.settings import (
+    AtConsoleSettings,
     BalanceSettings,
     BalanceSmsSettings,
     CallSettings,
@@ -161,6 +162,7 @@ class _Loader:
             limits=LimitSettings(**data.get("limits", {})),
             retention=RetentionSettings(**data.get("retention", {})),
             ussd=UssdSettings(tuple(data.get("ussd", {}).get("allow", ()))),
+            at_console=AtConsoleSettings(**data.get("at_console", {})),
             calls=CallSettings(**data.get("calls", {})),
             balance=tuple(_balance(entry) for entry in data.get("balance", [])),
             logging=LoggingSettings(**data.get("logging", {})),
