@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from sms_bridge.config.sections.websettings import WebSettings
 from sms_bridge.core.choice import Sticky
 from sms_bridge.core.guards import GuardSettings
 from sms_bridge.core.quota import NO_LIMITS, Limits
@@ -139,6 +140,11 @@ class UssdSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AtConsoleSettings:
+    enabled: bool = False  # the request modem/at
+
+
+@dataclass(frozen=True, slots=True)
 class CallSettings:
     hang_up: bool = False  # incoming ones
 
@@ -200,6 +206,7 @@ class Settings:
     limits: LimitSettings = field(default_factory=LimitSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     ussd: UssdSettings = field(default_factory=UssdSettings)
+    at_console: AtConsoleSettings = field(default_factory=AtConsoleSettings)
     calls: CallSettings = field(default_factory=CallSettings)
     balance: tuple[BalanceSettings, ...] = ()
     logging: LoggingSettings = field(default_factory=LoggingSettings)
@@ -209,6 +216,7 @@ class Settings:
     home_assistant: HomeAssistantSettings = field(default_factory=HomeAssistantSettings)
     contacts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # alias -> number
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))  # -> @aliases, numbers
+    web: WebSettings | None = None  # None: no HTTP interface
     guards: GuardSettings = field(default_factory=GuardSettings)
     source: Path | None = None  # the file this came from
 

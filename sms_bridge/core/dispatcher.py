@@ -276,11 +276,14 @@ class Dispatcher:
             first=self._jobs.get(job) == NONE_BEGUN,
             now=self._clock.now(),
             settings=self._settings,
+            route=job.route,
         )
 
     def _recording(self, finished: Finished) -> Callable[[Transaction], Verdict | None]:
         job = finished.job
-        outcome = Outcome(job.order.seq, job.order.generation, finished.index, job.modem, finished.result)
+        outcome = Outcome(
+            job.order.seq, job.order.generation, finished.index, job.modem, finished.result, finished.message_id
+        )
         begin = None
         if job in self._jobs and self._jobs[job] < finished.index:
             # It failed before it was begun, at the prompt or earlier: an attempt all the same.

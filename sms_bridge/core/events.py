@@ -74,7 +74,7 @@ def received_json(
     contact: str | None,
     to: str | None,
     text: str | None,
-    modem: str,
+    modem: str | None,
     sent_at: datetime | None,
     received_at: int,
     parts: int,
@@ -84,6 +84,7 @@ def received_json(
     kind: str,
     port: int | None,
     data: bytes | None,
+    route: str = "modem",
 ) -> str:
     """A received message as on `sms/in`; `data` is base64."""
     return to_json(
@@ -95,7 +96,7 @@ def received_json(
             "to": to,
             "text": text,
             "modem": modem,
-            "route": "modem",
+            "route": route,
             "sent_at": sent_at.isoformat() if sent_at else None,
             "received_at": rfc3339(received_at),
             "parts": parts,

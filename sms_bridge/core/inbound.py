@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hardware.pdu import Deliver, PduError, StatusReport, decode, join
 from hardware.types import ReceivedPdu
-from sms_bridge.core import reports, selftest, sending, ulid
+from sms_bridge.core import arrivals, reports, selftest, sending, ulid
 from sms_bridge.core.clock import to_ms
 from sms_bridge.core.events import raw_json, received_json
 from sms_bridge.core.model import InboundPart, InboundSet, OrphanReport, OutboxKind, Quarantined
@@ -223,6 +223,9 @@ def _publish(
     """Publish what there is of a message. Parts that cannot be read any more, or all of them, go to the quarantine."""
     inbound.partial_at = None
     parts = tx.set_parts(inbound.seq)
+    if parts and parts[0].raw.startswith(arrivals.MARK):
+        arrivals.publish(tx, inbound, region, book)
+        return
     pdus, broken = _readable(parts)
     missing = [number for number in range(1, inbound.total + 1) if number not in pdus]
     try:

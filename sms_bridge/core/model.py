@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from hardware.pdu import Concat
 from hardware.types import SendResult
-from sms_bridge.core.states import OnUnknown, OrderState, PartState, Stage
+from sms_bridge.core.states import OnUnknown, OrderState, PartState, ReceiptState, Stage
 
 AUTO = "auto"
+MODEMS = "modems"  # the route that all modems together are
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,6 +98,8 @@ class Order:
     error_code: str | None = None
     error_text: str | None = None
     error_retryable: bool = False
+    route: str | None = None  # that has it or had it last; None: the modems', or nobody's yet
+    plan: str = ""  # the lane it began in; "": as `modem_wanted` says
 
     @property
     def key(self) -> tuple[int, int]:
@@ -118,8 +122,8 @@ class Attempt:
     part: int  # from 0
     attempt: int  # of the order, as in its status
     state: PartState
-    modem: str
-    sim: str
+    modem: str  # "" on other routes
+    sim: str  # on other routes the route's name
     recipient: str
     began_at: int
     ended_at: int | None = None
@@ -128,6 +132,8 @@ class Attempt:
     error_text: str | None = None
     report_status: int | None = None  # TP-ST
     report_weak: bool = False
+    route: str = MODEMS
+    message_id: str | None = None  # the service centre's
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +186,7 @@ class Accepted:
     orders: int
     repeated: bool = False
     rejections: list[Rejection] = field(default_factory=list)
+    state: OrderState | None = field(default=None, compare=False)  # of its first order, as it was committed
 
 
 @dataclass(slots=True)
@@ -194,14 +201,15 @@ class Rejected:
 class ClaimantView:
     """What the dispatcher must know of a modem that asks for work."""
 
-    name: str
+    name: str  # of the modem, or of the route where that is no pool of modems
     iccid: str | None = None
     imei: str | None = None
+    route: str = MODEMS
 
     @property
     def sim(self) -> str:
-        """The SIM's name in the journal; a SIM without readable ICCID is known by its modem."""
-        return self.iccid or f"modem:{self.name}"
+        """The SIM's name in the journal; a SIM without readable ICCID is known by its modem, other routes by theirs."""
+        return self.name if self.route != MODEMS else self.iccid or f"modem:{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,13 +221,18 @@ class JobPart:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """An order in the hands of one modem; `parts` are those that are still to be sent, in order."""
+    """An order in the hands of one modem, or of another route; `parts` are those that are still to be sent, in order.
+
+    Another route encodes the order itself: there `parts` is empty, and `wanted` has the indexes.
+    """
 
     order: Order
-    modem: str
+    modem: str  # the route's name where that is no pool of modems
     sim: str
     parts: tuple[JobPart, ...]
     began: float = 0.0  # loop time at which the last part was begun; 0: none was
+    route: str = MODEMS
+    wanted: tuple[int, ...] = ()
 
     def after(self, finished: Finished | None) -> JobPart | None:
         """The part to send next on this modem; None: this job is over here."""
@@ -240,6 +253,7 @@ class Finished:
     job: Job
     index: int  # the part's index, as in JobPart
     result: SendResult
+    message_id: str | None = None  # what the service centre calls it, where it says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +356,45 @@ class OrphanReport:
     status: int
     sent_at: int | None  # SCTS
     received_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A delivery receipt of a route (domain C2)."""
+
+    route: str
+    message_id: str
+    recipient: str | None  # whom the message was for, as the route tells it; None: it does not
+    state: ReceiptState
+    error: StatusError | None  # why it FAILED
+    at: int  # UTC ms when it came, by our clock: the service centre's is ambiguous
+
+
+@dataclass(slots=True)
+class OrphanReceipt:
+    """A receipt that fits no part yet (domain C2.2). The journal's row."""
+
+    seq: int
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class InboundMessage:
+    """A message that a route received, or a part of one; exactly one of `text` and `data` is set."""
+
+    route: str
+    sender: str  # E.164, a short code, or a name
+    recipient: str | None  # which of our numbers was written to
+    text: str | None  # of a part it may begin or end with half a surrogate pair
+    data: bytes | None
+    encoding: str  # "gsm7", "ucs2", "latin1", "8bit", …
+    received_at: int  # UTC ms
+    sent_at: datetime | None = None  # aware
+    concat: Concat | None = None  # None: it is whole
+    message_class: int | None = None
+    port: int | None = None
+    key: str | None = None  # names this message among all of the route's; None: it has no name
+    may_repeat: bool = True  # without a `key`: the peer may deliver it for the second time, as after a lost session
 
 
 @dataclass(frozen=True, slots=True)

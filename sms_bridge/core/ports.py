@@ -15,9 +15,11 @@ from sms_bridge.core.model import (
     InboundPart,
     InboundSet,
     Order,
+    OrphanReceipt,
     OrphanReport,
     OutboxRow,
     Quarantined,
+    Receipt,
     Waits,
 )
 
@@ -114,7 +116,29 @@ class Upkeep(Protocol):
         """Move what expires by the clock of this run of the machine; the deadlines of unfinished orders after that."""
 
 
-class Transaction(Reader, Upkeep, Protocol):
+class Routed(Protocol):
+    """What routes besides the modems need, inside a transaction."""
+
+    def attempts_by_id(self, route: str, ids: Sequence[str]) -> list[Attempt]:
+        """Attempts that this route's service centre knows by one of these ids, oldest first; at most a thousand."""
+
+    def add_orphan_receipt(self, receipt: Receipt) -> None:
+        """Keep a receipt that fits nothing yet."""
+
+    def orphan_receipts(self, route: str, ids: Sequence[str]) -> list[OrphanReceipt]:
+        """Kept receipts with one of these ids, oldest first."""
+
+    def has_orphan_receipts(self) -> bool:
+        """Whether any is kept."""
+
+    def drop_orphan_receipt(self, seq: int) -> None:
+        """It found its part."""
+
+    def arrived_before(self, key: bytes, at: int, window: int) -> bool:
+        """Whether this came within `window` ms of `at` (UTC ms) before; noted when not."""
+
+
+class Transaction(Reader, Upkeep, Routed, Protocol):
     """All or nothing. May be rolled back and run again: work must have no effect but through this."""
 
     def known_ids(self, ids: Sequence[str]) -> set[str]:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hardware.types import Action, SendError, SendOutcome, SendResult
+from sms_bridge.core import receipts
 from sms_bridge.core.events import status_json
 from sms_bridge.core.lanes import home_lane, lane_of_sim
-from sms_bridge.core.model import Attempt, Order, OutboxKind, StatusError
+from sms_bridge.core.model import MODEMS, Attempt, Order, OutboxKind, StatusError
 from sms_bridge.core.moves import move, status_of
 from sms_bridge.core.ports import Transaction
 from sms_bridge.core.reports import match_orphans
@@ -75,6 +76,7 @@ class Outcome:
     part: int
     modem: str
     result: SendResult
+    message_id: str | None = None
 
 
 def part_states(order: Order, attempts: Sequence[Attempt], generation: int | None = None) -> list[PartState]:
@@ -107,7 +109,15 @@ def pending_parts(order: Order, attempts: Sequence[Attempt]) -> list[int]:
 
 
 def begin(
-    tx: Transaction, seq: int, part: int, modem: str, sim: str, first: bool, now: int, settings: CoreSettings
+    tx: Transaction,
+    seq: int,
+    part: int,
+    modem: str,
+    sim: str,
+    first: bool,
+    now: int,
+    settings: CoreSettings,
+    route: str = MODEMS,
 ) -> Begun:
     """Commit that `part` is now being sent, unless it may not be. `first`: the job has sent nothing yet."""
     order = tx.order(seq)
@@ -126,9 +136,12 @@ def begin(
         _give_up(tx, order, attempts, now, EXPIRED)
         return Begun(None, Verdict(order, over=True))
     if first:
-        _take_up(tx, order, modem, sim, now)
+        _take_up(tx, order, modem, sim, now, route)
     n = attempts[-1].n + 1 if attempts else 1
-    tx.add_attempt(Attempt(seq, n, order.generation, part, order.attempt, PartState.SENDING, modem, sim, order.to, now))
+    sending, own = PartState.SENDING, modem if route == MODEMS else ""
+    tx.add_attempt(
+        Attempt(seq, n, order.generation, part, order.attempt, sending, own, sim, order.to, now, route=route)
+    )
     return Begun(order)
 
 
@@ -151,8 +164,12 @@ def record(tx: Transaction, outcome: Outcome, others: bool, now: int, settings: 
             current.mr = result.mr
         if result.error is not None and state is not PartState.SENT:
             current.error_code, current.error_text = result.error.code, result.error.text
+        if outcome.message_id is not None:
+            current.message_id = outcome.message_id
         if state is PartState.SENT and order.delivery_report:
             match_orphans(tx, current)
+            if current.message_id is not None and tx.has_orphan_receipts():
+                receipts.match_orphans(tx, current, settings)
         tx.save_attempt(current)
     if order.stage is Stage.DONE or outcome.generation != order.generation:
         # A late result for what was settled already: it may only make the order surer.
@@ -218,9 +235,10 @@ def finalise(tx: Transaction, order: Order, now: int, error: StatusError) -> Non
     _give_up(tx, order, tx.attempts(order.seq, order.generation), now, error)
 
 
-def _take_up(tx: Transaction, order: Order, modem: str, sim: str, now: int) -> None:
-    """A modem begins with the order, for the first time or once more."""
-    order.modem, order.sim, order.stage = modem, sim, Stage.BUSY
+def _take_up(tx: Transaction, order: Order, modem: str, sim: str, now: int, route: str) -> None:
+    """A modem or another route begins with the order, for the first time or once more."""
+    order.sim, order.stage = sim, Stage.BUSY
+    order.modem, order.route = (modem, None) if route == MODEMS else (None, route)
     order.not_before = order.bound_until = None
     if order.state is OrderState.QUEUED:
         tx.emit(OutboxKind.STATUS, status_json(move(order, OrderState.SENDING, now)))

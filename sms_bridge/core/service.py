@@ -10,18 +10,21 @@ from typing import Any
 
 from hardware.pdu import Deliver
 from hardware.types import ReceivedPdu
-from sms_bridge.core import inbound, retention, sending, submission, timekeeping
+from sms_bridge.core import arrivals, inbound, retention, sending, submission, timekeeping
 from sms_bridge.core.clock import JUMP, SET_AFTER, STEP, Clock, SystemClock, from_ms, rfc3339
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.errors import NumberError, StoreError
-from sms_bridge.core.events import event_json, rejection_event, status_json
+from sms_bridge.core.events import event_json, mask_sim, rejection_event, status_json
 from sms_bridge.core.guards import NumberRules
 from sms_bridge.core.model import (
+    MODEMS,
     Accepted,
     Attempt,
+    InboundMessage,
     InboxPage,
     Order,
     OutboxKind,
+    Receipt,
     Rejected,
     Rejection,
     SendRequest,
@@ -152,6 +155,22 @@ class Service:
         for item in items:
             if isinstance(item.pdu.pdu, Deliver):
                 self._dispatcher.heard_from(item.scope, inbound.sender_of(item))
+
+    async def receive_receipts(self, batch: Sequence[Receipt]) -> None:
+        """Commit delivery receipts of routes, in any order and number of copies. StoreError: nothing was committed."""
+        if batch:
+            now, settings = self._clock.now(), self._settings
+            self._stored(None, await self._journal.write(lambda tx: arrivals.store_receipts(tx, batch, now, settings)))
+
+    async def receive_messages(self, batch: Sequence[InboundMessage]) -> None:
+        """Commit what routes received, each message once. StoreError: nothing was committed."""
+        if not batch:
+            return
+        now, settings, book = self._clock.now(), self._settings, self._book
+        due, fresh = await self._journal.write(lambda tx: arrivals.store(tx, batch, now, settings, book))
+        self._note_due(due)
+        for message in fresh:
+            self._dispatcher.heard_from(message.route, arrivals.sender_of(message, settings.default_region))
 
     def _stored(self, due: int | None, moved: list[int]) -> None:
         self._note_due(due)
@@ -403,10 +422,14 @@ def _attempt_dict(attempt: Attempt) -> dict[str, Any]:
         "part": attempt.part + 1,
         "attempt": attempt.attempt,
         "state": attempt.state.value,
-        "modem": attempt.modem,
+        "route": "modem" if attempt.route == MODEMS else attempt.route,
+        "modem": attempt.modem or None,
+        "sim": mask_sim(attempt.sim) if attempt.route == MODEMS else None,
         "began_at": rfc3339(attempt.began_at),
         "ended_at": rfc3339(attempt.ended_at) if attempt.ended_at is not None else None,
         "mr": attempt.mr,
+        "message_id": attempt.message_id,
         "error": attempt.error_code,
+        "error_text": attempt.error_text,
         "report_status": attempt.report_status,
     }

@@ -51,12 +51,22 @@ class OnUnknown(StrEnum):
     FAILOVER = "failover"
 
 
+class ReceiptState(StrEnum):
+    """What a delivery receipt of a route says (SMPP 3.4 5.2.28, appendix B)."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"  # it will not be delivered: expired, deleted, undeliverable, rejected
+    UNDERWAY = "underway"  # the service centre has it, no more is known
+    NOTHING = "nothing"  # says nothing
+
+
 _S = OrderState
 
 MOVES: Mapping[OrderState, frozenset[OrderState]] = MappingProxyType(
     {
-        _S.SCHEDULED: frozenset({_S.QUEUED, _S.EXPIRED, _S.CANCELLED, _S.FAILED}),
-        _S.QUEUED: frozenset({_S.SENDING, _S.EXPIRED, _S.CANCELLED, _S.FAILED}),
+        # To `unknown` in a journal that was restored: it may have been sent after the backup was made.
+        _S.SCHEDULED: frozenset({_S.QUEUED, _S.EXPIRED, _S.CANCELLED, _S.FAILED, _S.UNKNOWN}),
+        _S.QUEUED: frozenset({_S.SENDING, _S.EXPIRED, _S.CANCELLED, _S.FAILED, _S.UNKNOWN}),
         _S.SENDING: frozenset({_S.SENT, _S.DELIVERED, _S.FAILED, _S.UNKNOWN, _S.EXPIRED, _S.CANCELLED}),
         # A late result or a status report may still tell what became of it (domain A7.5, E3.3).
         _S.UNKNOWN: frozenset({_S.SENT, _S.DELIVERED, _S.FAILED}),

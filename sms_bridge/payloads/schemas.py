@@ -56,7 +56,7 @@ class Received(_Payload):
     contact: str | None
     to: str | None
     text: str | None
-    modem: str
+    modem: str | None
     route: str
     sent_at: AwareDatetime | None
     received_at: AwareDatetime

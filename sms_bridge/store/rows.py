@@ -16,7 +16,7 @@ ORDER_FIXED = (
 )  # fmt: skip
 ORDER_CHANGING = (
     "state_at", "attempt", "failures", "generation", "resends", "parts_sent", "modem", "sim", "not_before",
-    "bound_until", "excluded", "error_code", "error_text", "error_retryable",
+    "bound_until", "excluded", "error_code", "error_text", "error_retryable", "route", "plan",
 )  # fmt: skip
 ORDER_COLUMNS = ", ".join(("seq", *ORDER_FIXED, *ORDER_CHANGING))
 ORDER_INSERT = (
@@ -29,12 +29,12 @@ ORDER_UPDATE = (
 
 ATTEMPT_COLUMNS = (
     "order_seq, n, generation, part, attempt, state, modem, sim, recipient, began_at, ended_at, mr, "
-    "error_code, error_text, report_status, report_weak"
+    "error_code, error_text, report_status, report_weak, route, message_id"
 )
-ATTEMPT_INSERT = f"INSERT INTO attempts ({ATTEMPT_COLUMNS}) VALUES ({', '.join('?' * 16)})"
+ATTEMPT_INSERT = f"INSERT INTO attempts ({ATTEMPT_COLUMNS}) VALUES ({', '.join('?' * 18)})"
 ATTEMPT_UPDATE = (
     "UPDATE attempts SET state = ?, ended_at = ?, mr = ?, error_code = ?, error_text = ?, report_status = ?, "
-    "report_weak = ? WHERE order_seq = ? AND n = ?"
+    "report_weak = ?, message_id = ? WHERE order_seq = ? AND n = ?"
 )
 
 SET_COLUMNS = "seq, id, scope, modem, sender, state, received_at, sent_at, total, have, ref, bits, partial_at, payload"
@@ -55,7 +55,7 @@ def order_values(order: Order, seq: int | None) -> tuple[Any, ...]:
         o.modem_wanted, o.route_wanted, o.flash, o.validity, o.send_at, o.deadline, o.delivery_report,
         o.on_unknown.value, o.encoding_wanted, o.transaction, o.source, o.accepted_at, o.parts, o.encoding,
         o.state_at, o.attempt, o.failures, o.generation, o.resends, o.parts_sent, o.modem, o.sim, o.not_before,
-        o.bound_until, o.excluded, o.error_code, o.error_text, o.error_retryable,
+        o.bound_until, o.excluded, o.error_code, o.error_text, o.error_retryable, o.route, o.plan,
     )  # fmt: skip
 
 
@@ -65,7 +65,7 @@ def order_changes(order: Order) -> tuple[Any, ...]:
     return (
         o.state.value, o.stage.value, o.lane, o.state_at, o.attempt, o.failures, o.generation, o.resends,
         o.parts_sent, o.modem, o.sim, o.not_before, o.bound_until, o.excluded, o.error_code, o.error_text,
-        o.error_retryable, o.seq,
+        o.error_retryable, o.route, o.plan, o.seq,
     )  # fmt: skip
 
 
@@ -84,14 +84,16 @@ def attempt_values(attempt: Attempt) -> tuple[Any, ...]:
     a = attempt
     return (
         a.order_seq, a.n, a.generation, a.part, a.attempt, a.state.value, a.modem, a.sim, a.recipient,
-        a.began_at, a.ended_at, a.mr, a.error_code, a.error_text, a.report_status, a.report_weak,
+        a.began_at, a.ended_at, a.mr, a.error_code, a.error_text, a.report_status, a.report_weak, a.route,
+        a.message_id,
     )  # fmt: skip
 
 
 def attempt_changes(attempt: Attempt) -> tuple[Any, ...]:
     a = attempt
     return (
-        a.state.value, a.ended_at, a.mr, a.error_code, a.error_text, a.report_status, a.report_weak, a.order_seq, a.n,
+        a.state.value, a.ended_at, a.mr, a.error_code, a.error_text, a.report_status, a.report_weak, a.message_id,
+        a.order_seq, a.n,
     )  # fmt: skip
 
 

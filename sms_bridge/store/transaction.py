@@ -103,7 +103,8 @@ class SqlReader:
             "'undelivered'), CASE WHEN o.parts = 1 AND o.state = 'delivered' THEN o.state_at - a.ended_at END "
             "FROM orders o CROSS JOIN attempts a ON a.order_seq = o.seq "
             "WHERE o.seq > (SELECT max(seq) FROM orders) - ? AND o.delivery_report = 1 AND a.ended_at IS NOT NULL "
-            "AND a.state IN ('sent', 'delivered', 'undelivered') ORDER BY o.seq DESC, a.n DESC LIMIT ?"
+            "AND a.route = 'modems' AND a.state IN ('sent', 'delivered', 'undelivered') "
+            "ORDER BY o.seq DESC, a.n DESC LIMIT ?"
         )
         rows_ = self._db.execute(sql, (orders, limit))
         return [Handed(sim, to, at, bool(reported), took) for sim, to, at, reported, took in rows_]
@@ -125,7 +126,7 @@ class SqlReader:
     def parts_of_late(self, since: int) -> list[tuple[str, str, int]]:
         sql = (
             "SELECT sim, recipient, began_at FROM attempts WHERE began_at > ? "
-            "AND order_seq > (SELECT coalesce(max(seq), 0) FROM orders) - ? ORDER BY began_at"
+            "AND order_seq > (SELECT coalesce(max(seq), 0) FROM orders) - ? AND route = 'modems' ORDER BY began_at"
         )
         return list(self._db.execute(sql, (since, LATE_ORDERS)))
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from sms_bridge.core.conversations import MOST
 from sms_bridge.core.model import ClockMark, Cutoffs, Waits
 from sms_bridge.store.recent import RecentRows
+from sms_bridge.store.routed import Routed
 
 # A broker delivers again what we had not acknowledged, a few hundred orders at most (`mqtt.intake.HIGH`). An older key
 # could only mistake a packet id that is used anew for an old delivery, and swallow an order.
@@ -25,7 +26,7 @@ _BOOT, _OFFSET, _RAN = "clock_boot", "clock_offset", "ran"  # rows of `meta`
 _MOVED = "CASE WHEN :by > 0 OR {x} > :now + :most THEN min({x} + :by, :now + :most) ELSE {x} END"
 
 
-class Upkeep:
+class Upkeep(Routed):
     """Implements `core.ports.Upkeep`."""
 
     _db: sqlite3.Connection
@@ -43,6 +44,7 @@ class Upkeep:
                 limit,
             )
         gone += self._purge_contents(cutoffs.contents, limit)
+        gone += self._purge_routed(cutoffs.ended_before, limit)
         for table in ("sim_usage", "sim_recipients"):
             sql = f"DELETE FROM {table} WHERE day < date(? / 1000, 'unixepoch')"
             self._db.execute(sql, (cutoffs.counted_before,))
