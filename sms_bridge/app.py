@@ -37,12 +37,16 @@ from sms_bridge.mqtt.handlers import make_handlers
 from sms_bridge.mqtt.requests import Handler
 from sms_bridge.mqtt.settings import MqttSettings, TlsSettings
 from sms_bridge.observe.systemd import Notifier
-from sms_bridge.parts.administration import option_handlers
+from sms_bridge.parts.administration import backup_handler, console_handlers, option_handlers
+from sms_bridge.parts.backup import Source
 from sms_bridge.parts.guards import Guards
 from sms_bridge.parts.home_assistant import HomeAssistant
 from sms_bridge.parts.options import Options
+from sms_bridge.parts.web import Parts, Web
+from sms_bridge.routes.console import AtConsole
 from sms_bridge.routes.mending import Mending
 from sms_bridge.routes.ussd import UssdDesk
+from sms_bridge.store.folder import FolderLock
 from sms_bridge.store.journal import Journal
 from sms_bridge.store.modems import ModemTable
 from sms_bridge.store.pins import PinFile
@@ -131,6 +135,7 @@ class Bridge:
         settings = self._settings
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, _make_private, settings.data_dir)
+        stack.callback((await loop.run_in_executor(None, FolderLock(settings.data_dir).take)).release)
         broker = asyncio.create_task(self._broker(stack))
         try:
             self._journal = await Journal.open(settings.data_dir, clock=self._clock)
@@ -143,12 +148,13 @@ class Bridge:
             await _discard(broker)
             raise
         mqtt_settings = await loop.run_in_executor(None, _mqtt_settings, settings, host, port)
+        handlers = self._handlers()
         self._mqtt = Mqtt(
             mqtt_settings,
             service=self._service,
             journal=self._journal,
             data=settings.data_dir,
-            handlers=self._handlers(),
+            handlers=handlers,
             queue_of=self._modems.queue_of,
             balance_of=self._balances.of,
             on_problem=self._problem,
@@ -173,6 +179,9 @@ class Bridge:
         self._own(self._balances.run(), "balances")
         self._systemd.ready()
         self._own(self._watch().run(), "watch")
+        web = self._web(handlers)
+        stack.push_async_callback(web.stop)
+        await web.start()
         # What was imported and built so far stays: no collection need look at it again.
         gc.freeze()
         if self._journal.opened.check_pending:
@@ -207,6 +216,7 @@ class Bridge:
             own_number=self._modems.own_number,
             clock_changed=self._clock_changed,
             recognise=self._tests.recognise,
+            own_numbers=self._modems.own_numbers,
             rules=self._guards.rules,
         )
         while True:
@@ -233,6 +243,12 @@ class Bridge:
         stack.push_async_callback(self._balances.stop)
         if self._journal.opened.damaged_copy is not None:
             await self._service.event("journal_damaged", moved_to=str(self._journal.opened.damaged_copy))
+
+    def _web(self, handlers: dict[str, Handler]) -> Web:
+        journal, service, queues, modems = self._journal, self._service, self._queues, self._modems
+        return Web(
+            Parts(self._settings, journal, service, queues, modems, self._balances, self._mqtt, handlers, self.health)
+        )
 
     async def _stop(self) -> None:
         """In order: intake, sends, modems, what is left to publish. The journal closes after this."""
@@ -314,11 +330,6 @@ class Bridge:
             self._code = RESTART
             self._ended.set()
 
-        async def backup(_fields: dict[str, Any]) -> dict[str, Any]:
-            target = self._journal.path.with_name(f"backup-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.db")
-            await self._journal.backup(target)
-            return {"file": str(target)}
-
         handlers = make_handlers(
             self._service,
             modems=self._modems.names,
@@ -334,7 +345,10 @@ class Bridge:
             self_test=self._tests.begin,
         )
         about = option_handlers(self._options, lambda: {each.name: each for each in self._modems.statuses()})
-        return {**handlers, **about, **self._guards.handlers(), "backup": backup}
+        if self._settings.at_console.enabled:
+            about |= console_handlers(AtConsole(self._modems.__getitem__), self._modems.names)
+        source = Source(self._settings.data_dir, self._settings.source, self._journal.backup)
+        return {**handlers, **about, **self._guards.handlers(), "backup": backup_handler(source)}
 
     def _adopt(self, settings: Settings) -> None:
         """Options were changed by request: these hold from now on."""
@@ -468,6 +482,7 @@ def _core_settings(settings: Settings) -> CoreSettings:
         retention_days=settings.retention.messages / DAY,
         quarantine_days=settings.retention.raw / DAY,
         outbox_days=settings.retention.unpublished / DAY,
+        replies=settings.replies,
     )
 
 
