@@ -11,6 +11,7 @@ from typing import Literal
 
 from sms_bridge.core.choice import Sticky
 from sms_bridge.core.guards import GuardSettings
+from sms_bridge.core.people import Contact, Group
 from sms_bridge.core.quota import NO_LIMITS, Limits
 from sms_bridge.core.settings import SelfTestSettings, SilenceSettings
 
@@ -207,8 +208,8 @@ class Settings:
     self_test: SelfTestSettings = field(default_factory=SelfTestSettings)
     health: SilenceSettings = field(default_factory=SilenceSettings)
     home_assistant: HomeAssistantSettings = field(default_factory=HomeAssistantSettings)
-    contacts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # alias -> number
-    groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))  # -> @aliases, numbers
+    contacts: Mapping[str, str | Contact] = field(default_factory=lambda: MappingProxyType({}))  # by alias
+    groups: Mapping[str, tuple[str, ...] | Group] = field(default_factory=lambda: MappingProxyType({}))
     guards: GuardSettings = field(default_factory=GuardSettings)
     source: Path | None = None  # the file this came from
 

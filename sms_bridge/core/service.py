@@ -15,7 +15,7 @@ from sms_bridge.core.clock import JUMP, SET_AFTER, STEP, Clock, SystemClock, fro
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.errors import NumberError, StoreError
 from sms_bridge.core.events import event_json, mask_sim, rejection_event, status_json
-from sms_bridge.core.guards import NumberRules
+from sms_bridge.core.guarding import Guard
 from sms_bridge.core.model import (
     MODEMS,
     Accepted,
@@ -59,7 +59,7 @@ class Service:
         own_number: Callable[[str], str | None] = lambda modem: None,
         clock_changed: Callable[[int], None] = lambda by: None,
         recognise: Callable[[str | None], str | None] = lambda text: None,
-        rules: NumberRules | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self._journal = journal
         self._dispatcher = dispatcher
@@ -72,7 +72,7 @@ class Service:
         self._knows_modem = knows_modem
         self._own_number = own_number
         self._clock_changed = clock_changed  # told by how many ms
-        self._rules = rules
+        self._guard = guard
         self._recognise = recognise  # the nonce of a self-test's message
         self._next_due = 0  # UTC ms; nothing falls due before
         self._checked = -RECHECK
@@ -113,10 +113,7 @@ class Service:
         StoreError: nothing was committed, so nothing may be acknowledged.
         """
         now = self._clock.now()
-        prepared = [
-            submission.prepare(request, now, self._settings, self._book, self._knows_modem, self._rules)
-            for request in batch
-        ]
+        prepared = [self._prepare(request, now) for request in batch]
         results, ready = await self._journal.write(lambda tx: submission.store(tx, prepared, now))
         for item in prepared:
             for order in item.orders:
@@ -128,6 +125,9 @@ class Service:
         if ready:
             self._dispatcher.offer(ready)
         return results
+
+    def _prepare(self, request: SendRequest, now: int) -> submission.Prepared:
+        return submission.prepare(request, now, self._settings, self._book, self._knows_modem, self._guard)
 
     async def reject(self, rejection: Rejection) -> None:
         """Publish a `rejected` status for input that never became a request."""
