@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sms_bridge.config.errors import ConfigError, Problem
 from sms_bridge.config.sections.websettings import Secret, web_settings
 from sms_bridge.config.settings import (
+    AtConsoleSettings,
     BalanceSettings,
     BalanceSmsSettings,
     CallSettings,
@@ -35,7 +36,7 @@ from sms_bridge.config.settings import (
 )
 from sms_bridge.core.choice import Sticky
 from sms_bridge.core.quota import Limits
-from sms_bridge.core.settings import SelfTestSettings, SilenceSettings
+from sms_bridge.core.settings import ReplySettings, SelfTestSettings, SilenceSettings
 
 if TYPE_CHECKING:
     from sms_bridge.config.document import Document, KeyPath
@@ -164,12 +165,14 @@ class _Loader:
             limits=LimitSettings(**data.get("limits", {})),
             retention=RetentionSettings(**data.get("retention", {})),
             ussd=UssdSettings(tuple(data.get("ussd", {}).get("allow", ()))),
+            at_console=AtConsoleSettings(**data.get("at_console", {})),
             calls=CallSettings(**data.get("calls", {})),
             balance=tuple(_balance(entry) for entry in data.get("balance", [])),
             logging=LoggingSettings(**data.get("logging", {})),
             recovery=_recovery(data.get("recovery", {})),
             self_test=SelfTestSettings(**data.get("self_test", {})),
             health=SilenceSettings(**data.get("health", {})),
+            replies=ReplySettings(**data.get("replies", {})),
             home_assistant=HomeAssistantSettings(**data.get("home_assistant", {})),
             contacts=MappingProxyType({name: contact(entry) for name, entry in data.get("contacts", {}).items()}),
             groups=MappingProxyType({name: group(entry) for name, entry in data.get("groups", {}).items()}),

@@ -14,7 +14,7 @@ from sms_bridge.core.choice import Sticky
 from sms_bridge.core.guards import GuardSettings
 from sms_bridge.core.people import Contact, Group
 from sms_bridge.core.quota import NO_LIMITS, Limits
-from sms_bridge.core.settings import SelfTestSettings, SilenceSettings
+from sms_bridge.core.settings import ReplySettings, SelfTestSettings, SilenceSettings
 
 DAY = 86_400.0
 OFF_TIME = 10.0  # without power, until a modem's capacitors are empty
@@ -141,6 +141,11 @@ class UssdSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AtConsoleSettings:
+    enabled: bool = False  # the request modem/at
+
+
+@dataclass(frozen=True, slots=True)
 class CallSettings:
     hang_up: bool = False  # incoming ones
 
@@ -202,12 +207,14 @@ class Settings:
     limits: LimitSettings = field(default_factory=LimitSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     ussd: UssdSettings = field(default_factory=UssdSettings)
+    at_console: AtConsoleSettings = field(default_factory=AtConsoleSettings)
     calls: CallSettings = field(default_factory=CallSettings)
     balance: tuple[BalanceSettings, ...] = ()
     logging: LoggingSettings = field(default_factory=LoggingSettings)
     recovery: RecoverySettings = field(default_factory=RecoverySettings)
     self_test: SelfTestSettings = field(default_factory=SelfTestSettings)
     health: SilenceSettings = field(default_factory=SilenceSettings)
+    replies: ReplySettings = field(default_factory=ReplySettings)
     home_assistant: HomeAssistantSettings = field(default_factory=HomeAssistantSettings)
     contacts: Mapping[str, str | Contact] = field(default_factory=lambda: MappingProxyType({}))  # by alias
     groups: Mapping[str, tuple[str, ...] | Group] = field(default_factory=lambda: MappingProxyType({}))

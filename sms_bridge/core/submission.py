@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from hardware.pdu import PduError, SubmitRequest, encode, estimate
-from sms_bridge.core import ulid
+from sms_bridge.core import ulid, wishes
+from sms_bridge.core.asking import AskError
 from sms_bridge.core.clock import SET_AFTER, rfc3339, to_ms
 from sms_bridge.core.errors import NumberError
 from sms_bridge.core.events import is_writable, rejection_event, status_json, to_json
@@ -68,8 +69,11 @@ def prepare(
     try:
         transaction = _transaction(request)
         _check_id(request)
-        content = _check_content(request, settings, request.transliterate)
+        marked = wishes.with_mark(request, prepared.id)
+        content = _check_content(marked, settings)
         _check_target(request, settings, knows_modem)
+        if request.expect is not None or request.escalate is not None:
+            _check_wishes(request, settings, book, knows_modem)
     except _Refused as refused:
         prepared.id = prepared.id if is_writable(prepared.id) else ascii(prepared.id[:MAX_ID])
         prepared.rejections.append(_rejection(prepared, refused.code, refused.text, _sole(request)))
@@ -84,7 +88,7 @@ def prepare(
             continue
         who = book.who(recipient)
         if who is not None and who.transliterate and not request.transliterate:
-            order = _order(prepared, recipient, now, *_check_content(request, settings, True), transaction)
+            order = _order(prepared, recipient, now, *_check_content(marked, settings, plain=True), transaction)
         else:
             order = _order(prepared, recipient, now, *content, transaction)
         if who is not None and who.modem is not None and request.modem == AUTO and knows_modem(who.modem):
@@ -160,6 +164,9 @@ def store(tx: Transaction, batch: Sequence[Prepared], now: int) -> tuple[list[Ac
         ]
         if expiries:
             tx.add_expiries(expiries)
+        for p in fresh.values():
+            if p.request.expect is not None or p.request.escalate is not None:
+                wishes.store(tx, p.request, p.orders)
     return results, [order for order in repeated if order.stage is Stage.READY]
 
 
@@ -223,7 +230,7 @@ def _transaction(request: SendRequest) -> str:
     return text
 
 
-def _check_content(request: SendRequest, settings: CoreSettings, plain: bool) -> tuple[str | None, int, str]:
+def _check_content(request: SendRequest, settings: CoreSettings, plain: bool = False) -> tuple[str | None, int, str]:
     """The text as it will be sent, its number of parts and its encoding. `plain`: likenesses will do."""
     if request.port is not None and not 0 <= request.port <= _MAX_PORT:
         raise _Refused("invalid_port", f"a port is a number from 0 to {_MAX_PORT}")
@@ -240,7 +247,7 @@ def _check_content(request: SendRequest, settings: CoreSettings, plain: bool) ->
         raise _Refused("invalid_text", "the text contains half of a surrogate pair, which no encoding can carry")
     try:
         counted = estimate(text, encoding=request.encoding, port=request.port)
-        if plain and counted.encoding == "ucs2" and request.encoding != "ucs2":
+        if (plain or request.transliterate) and counted.encoding == "ucs2" and request.encoding != "ucs2":
             text = transliterate(text, counted.ucs2_characters)
             counted = estimate(text, encoding=request.encoding, port=request.port)
     except PduError as error:
@@ -284,6 +291,22 @@ def _check_target(request: SendRequest, settings: CoreSettings, knows_modem: Cal
         raise _Refused("unknown_modem", f"there is no modem {request.modem[:40]!a}")
     if request.route not in _ROUTES:
         raise _Refused("unknown_route", f"there is no route {request.route[:40]!a}")
+
+
+def _check_wishes(
+    request: SendRequest, settings: CoreSettings, book: ContactBook, knows_modem: Callable[[str], bool]
+) -> None:
+    def try_out(step: SendRequest) -> None:
+        try:
+            _check_content(step, settings)
+            _check_target(step, settings, knows_modem)
+        except _Refused as refused:
+            raise AskError(refused.text) from refused
+
+    try:
+        wishes.check(request, settings, book, try_out)
+    except AskError as error:
+        raise _Refused("invalid_field", str(error)) from error
 
 
 def _recipients(prepared: Prepared, settings: CoreSettings, book: ContactBook) -> dict[str, list[str] | None]:

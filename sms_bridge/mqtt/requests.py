@@ -30,7 +30,9 @@ KNOWN = frozenset(
     "contacts/list contacts/set contacts/remove groups/list groups/set groups/remove".split()
 )
 # Never obeyed when the broker delivers them again.
-ONCE = frozenset({"restart", "message/resend", "modem/reset", "modem/ussd", "modem/balance", "sim/unlock", "self_test"})
+ONCE = frozenset(
+    {"restart", "message/resend", "modem/reset", "modem/ussd", "modem/balance", "modem/at", "sim/unlock", "self_test"}
+)
 
 T = TypeVar("T")
 
