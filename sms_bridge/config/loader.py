@@ -144,6 +144,7 @@ class _Loader:
 
     def _build(self, data: dict[str, Any], document: Document) -> Settings:
         from sms_bridge.config.sections.guards import guard_settings
+        from sms_bridge.config.sections.routing import routing_settings
 
         data_dir = self._data_dir
         if data_dir is None:
@@ -171,6 +172,7 @@ class _Loader:
             contacts=MappingProxyType(data.get("contacts", {})),
             groups=MappingProxyType({name: tuple(members) for name, members in data.get("groups", {}).items()}),
             guards=guard_settings(data.get("guards", {})),
+            routing=routing_settings(data.get("routing", {})),
             source=self._path,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
@@ -29,6 +30,7 @@ from sms_bridge.config.kinds import (
 )
 from sms_bridge.config.sections.guards import GUARDS
 from sms_bridge.config.sections.home_assistant import HOME_ASSISTANT
+from sms_bridge.config.sections.routing import ROUTING
 from sms_bridge.config.settings import DAY, OFF_TIME, BalanceSettings, Settings, TlsSettings
 from sms_bridge.core.patterns import MAX_PATTERN
 
@@ -371,6 +373,7 @@ ROOT = Section(
             "level: info",
         ),
         _opt("guards", "who may be written to, how often, and when"): GUARDS,
+        _opt("routing", "which routes a message takes"): ROUTING,
         _opt("home_assistant", "devices and entities in Home Assistant"): HOME_ASSISTANT,
         _opt("contacts", "names for numbers; @name in orders"): MapOf(ALIAS, PHONE, 10_000, 'anna: "+36301234567"'),
         _opt("groups", "names for several contacts or numbers"): MapOf(
@@ -417,5 +420,7 @@ def _put_defaults(properties: dict[str, Any], group: Any) -> None:
             value = "-".join(f"{part:g}" for part in value)
         elif isinstance(value, Enum):
             value = value.value
+        elif isinstance(value, Mapping):
+            continue
         if value not in (None, "") and not dataclasses.is_dataclass(value):
             rule["default"] = value

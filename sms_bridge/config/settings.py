@@ -12,6 +12,7 @@ from typing import Literal
 from sms_bridge.core.choice import Sticky
 from sms_bridge.core.guards import GuardSettings
 from sms_bridge.core.quota import NO_LIMITS, Limits
+from sms_bridge.core.routing import RoutingSettings
 from sms_bridge.core.settings import SelfTestSettings, SilenceSettings
 
 DAY = 86_400.0
@@ -210,6 +211,7 @@ class Settings:
     contacts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # alias -> number
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))  # -> @aliases, numbers
     guards: GuardSettings = field(default_factory=GuardSettings)
+    routing: RoutingSettings = field(default_factory=RoutingSettings)
     source: Path | None = None  # the file this came from
 
     def power_switch_of(self, modem: str) -> PowerSwitchSettings | None:

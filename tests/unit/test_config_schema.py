@@ -102,6 +102,8 @@ VALUES: list[Any] = [
         [{"pattern": "(?P<amount>.)", "ussd": "*100#"}],
         ["*102*{digits}#"],
     ),
+    *("failover", "flash", ["modems"], ["smpp:backup"], [{"routes": ["modems"]}]),
+    *({"modems": 2}, {"smpp:backup": {"+36": 0.02, "+": 0.1}}, {"modems": {"36": 1}}),
     *({}, {"x": 1}, {"anna": "+36301234567"}, {"123": "+36301234567"}, {"family": ["anna", "112"]}),
     *({"port": "/dev/x"}, {"ca": "x.pem"}, {"topic": "plug/set", "off": "0", "on": "1"}, {"to": "1755", "text": "B"}),
 ]
@@ -110,6 +112,7 @@ NEEDED = {
     "modems": {"port": "/dev/x"},
     "balance": {"pattern": "(?P<amount>.)"},
     "sms": {"to": "1755", "text": "B"},
+    "rules": {"routes": ["modems"]},
     "power_switch": {"topic": "plug/set", "off": "OFF", "on": "ON"},
 }
 
