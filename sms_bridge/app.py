@@ -42,6 +42,7 @@ from sms_bridge.parts.administration import option_handlers
 from sms_bridge.parts.guards import Guards
 from sms_bridge.parts.home_assistant import HomeAssistant
 from sms_bridge.parts.options import Options
+from sms_bridge.parts.web import Parts, Web
 from sms_bridge.routes.mending import Mending
 from sms_bridge.routes.ussd import UssdDesk
 from sms_bridge.store.journal import Journal
@@ -144,12 +145,13 @@ class Bridge:
             await _discard(broker)
             raise
         mqtt_settings = await loop.run_in_executor(None, _mqtt_settings, settings, host, port)
+        handlers = self._handlers()
         self._mqtt = Mqtt(
             mqtt_settings,
             service=self._service,
             journal=self._journal,
             data=settings.data_dir,
-            handlers=self._handlers(),
+            handlers=handlers,
             queue_of=self._modems.queue_of,
             balance_of=self._balances.of,
             on_problem=self._problem,
@@ -174,6 +176,9 @@ class Bridge:
         self._own(self._balances.run(), "balances")
         self._systemd.ready()
         self._own(self._watch().run(), "watch")
+        web = self._web(handlers)
+        stack.push_async_callback(web.stop)
+        await web.start()
         # What was imported and built so far stays: no collection need look at it again.
         gc.freeze()
         if self._journal.opened.check_pending:
@@ -236,6 +241,12 @@ class Bridge:
         stack.push_async_callback(self._balances.stop)
         if self._journal.opened.damaged_copy is not None:
             await self._service.event("journal_damaged", moved_to=str(self._journal.opened.damaged_copy))
+
+    def _web(self, handlers: dict[str, Handler]) -> Web:
+        journal, service, queues, modems = self._journal, self._service, self._queues, self._modems
+        return Web(
+            Parts(self._settings, journal, service, queues, modems, self._balances, self._mqtt, handlers, self.health)
+        )
 
     async def _stop(self) -> None:
         """In order: intake, sends, modems, what is left to publish. The journal closes after this."""

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from sms_bridge.config.errors import ConfigError, Problem
+from sms_bridge.config.sections.websettings import Secret, web_settings
 from sms_bridge.config.settings import (
     BalanceSettings,
     BalanceSmsSettings,
@@ -46,6 +47,7 @@ ENV_PASSWORD = "SMS_BRIDGE_MQTT_PASSWORD"
 FILE_NAME = "sms-bridge.yaml"
 PLACES = (Path(FILE_NAME), Path("/etc") / FILE_NAME)
 MAX_PASSWORD_FILE = 4096
+MIN_SECRET = 16  # characters of a token or secret that stands in a file or in the environment
 
 
 def find(environ: Mapping[str, str] = os.environ, data_dir: Path | None = None) -> Path | None:
@@ -171,6 +173,7 @@ class _Loader:
             home_assistant=HomeAssistantSettings(**data.get("home_assistant", {})),
             contacts=MappingProxyType(data.get("contacts", {})),
             groups=MappingProxyType({name: tuple(members) for name, members in data.get("groups", {}).items()}),
+            web=web_settings(data["web"], self._resolve, self._secret(document, "web")) if "web" in data else None,
             guards=guard_settings(data.get("guards", {})),
             routing=routing_settings(data.get("routing", {})),
             source=self._path,
@@ -203,7 +206,30 @@ class _Loader:
                 self._problem(document, ("mqtt", "tls", key), f"there is no file {path}", "check the path")
         return dataclasses.replace(TlsSettings(insecure=data.get("insecure", False)), **paths)
 
-    def _password(self, name: str, document: Document) -> str | None:
+    def _secret(self, document: Document, *above: str) -> Secret:
+        """Reads the secret of an entry of a list that stands below `above`."""
+
+        def secret(entry: Mapping[str, Any], listed: str, index: int) -> str | None:
+            word = "token" if listed == "tokens" else "secret"
+            if f"{word}_file" in entry:
+                return self._password(entry[f"{word}_file"], document, (*above, listed, index, f"{word}_file"), word)
+            if "env" not in entry:
+                return entry.get(word)
+            value = self._environ.get(entry["env"], "")
+            if len(value) < MIN_SECRET:
+                message = f"the environment variable {entry['env']} holds no {word} of {MIN_SECRET} characters"
+                self._problem(document, (*above, listed, index, "env"), message, "set it where the bridge is started")
+            return value
+
+        return secret
+
+    def _password(
+        self,
+        name: str,
+        document: Document,
+        where: KeyPath = ("mqtt", "password_file"),
+        word: str = "password",
+    ) -> str | None:
         path = self._resolve(name)
         try:
             with path.open("rb") as file:
@@ -211,11 +237,14 @@ class _Loader:
             text = raw.decode("utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             why = getattr(error, "strerror", None) or "it is not UTF-8"
-            hint = "the file holds the password alone, and this user may read it"
-            self._problem(document, ("mqtt", "password_file"), f"cannot read {path}: {why}", hint)
+            hint = f"the file holds the {word} alone, and this user may read it"
+            self._problem(document, where, f"cannot read {path}: {why}", hint)
             return None
         if not text or "\n" in text or "\x00" in text:
-            self._problem(document, ("mqtt", "password_file"), f"{path} must hold one line, the password")
+            self._problem(document, where, f"{path} must hold one line, the {word}")
+        elif word != "password" and len(text) < MIN_SECRET:
+            message = f"{path} holds a {word} of {len(text)} characters, and {MIN_SECRET} are the fewest"
+            self._problem(document, where, message, "`openssl rand -hex 24` makes one")
         return text
 
     def _resolve(self, name: str) -> Path:

@@ -31,6 +31,8 @@ from sms_bridge.config.kinds import (
 from sms_bridge.config.sections.guards import GUARDS
 from sms_bridge.config.sections.home_assistant import HOME_ASSISTANT
 from sms_bridge.config.sections.routing import ROUTING
+from sms_bridge.config.sections.web import web
+from sms_bridge.config.sections.websettings import DEFAULT_SCOPES, WebSettings
 from sms_bridge.config.settings import DAY, OFF_TIME, BalanceSettings, Settings, TlsSettings
 from sms_bridge.core.patterns import MAX_PATTERN
 
@@ -372,6 +374,7 @@ ROOT = Section(
             },
             "level: info",
         ),
+        _opt("web", "REST, health, metrics and live events over HTTP; off without it"): web(HOST),
         _opt("guards", "who may be written to, how often, and when"): GUARDS,
         _opt("routing", "which routes a message takes"): ROUTING,
         _opt("home_assistant", "devices and entities in Home Assistant"): HOME_ASSISTANT,
@@ -402,6 +405,9 @@ def json_schema() -> dict[str, Any]:
         recovery["properties"]["power_switch"]["properties"]["off_time"]["default"] = OFF_TIME
     item["roaming"]["default"] = False
     schema["properties"]["self_test"]["properties"]["between"]["default"] = "all"
+    web_keys = schema["properties"]["web"]["properties"]
+    _put_defaults(web_keys, WebSettings())
+    web_keys["tokens"]["items"]["properties"]["scopes"]["default"] = list(DEFAULT_SCOPES)
     schema["properties"]["home_assistant"]["properties"]["notify"]["default"] = "all"
     del schema["properties"]["mqtt"]["properties"]["host"]["default"]  # none named is not the same as 127.0.0.1
     return {
@@ -416,11 +422,11 @@ def _put_defaults(properties: dict[str, Any], group: Any) -> None:
         value = getattr(group, key, None)
         if key == "budget" and value is not None:
             value = Budget.spoken(value)
+        elif isinstance(value, tuple) and all(isinstance(part, str) for part in value):
+            value = list(value)
         elif isinstance(value, tuple):
             value = "-".join(f"{part:g}" for part in value)
         elif isinstance(value, Enum):
             value = value.value
-        elif isinstance(value, Mapping):
-            continue
-        if value not in (None, "") and not dataclasses.is_dataclass(value):
+        if value not in (None, "", []) and not isinstance(value, Mapping) and not dataclasses.is_dataclass(value):
             rule["default"] = value

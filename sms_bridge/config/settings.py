@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from sms_bridge.config.sections.websettings import WebSettings
 from sms_bridge.core.choice import Sticky
 from sms_bridge.core.guards import GuardSettings
 from sms_bridge.core.quota import NO_LIMITS, Limits
@@ -210,6 +211,7 @@ class Settings:
     home_assistant: HomeAssistantSettings = field(default_factory=HomeAssistantSettings)
     contacts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # alias -> number
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))  # -> @aliases, numbers
+    web: WebSettings | None = None  # None: no HTTP interface
     guards: GuardSettings = field(default_factory=GuardSettings)
     routing: RoutingSettings = field(default_factory=RoutingSettings)
     source: Path | None = None  # the file this came from

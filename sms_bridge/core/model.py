@@ -186,6 +186,7 @@ class Accepted:
     orders: int
     repeated: bool = False
     rejections: list[Rejection] = field(default_factory=list)
+    state: OrderState | None = field(default=None, compare=False)  # of its first order, as it was committed
 
 
 @dataclass(slots=True)

@@ -172,7 +172,8 @@ def store(tx: Transaction, batch: Sequence[Prepared], now: int) -> tuple[list[Ac
         if prepared.orders:
             fresh[prepared.id] = prepared
             orders += prepared.orders
-            results.append(Accepted(prepared.id, len(prepared.orders), rejections=prepared.rejections))
+            state = prepared.orders[0].state
+            results.append(Accepted(prepared.id, len(prepared.orders), rejections=prepared.rejections, state=state))
         else:
             results.append(Rejected(prepared.id, prepared.rejections))
     if orders:
@@ -225,7 +226,7 @@ def _again(tx: Transaction, prepared: Prepared, known: list[Order], now: int) ->
     for order in known:
         tx.emit(OutboxKind.STATUS, status_json(status_of(order)))
     _reject_all(tx, prepared.rejections, now)
-    return Accepted(known[0].id, 0, repeated=True, rejections=prepared.rejections)
+    return Accepted(known[0].id, 0, repeated=True, rejections=prepared.rejections, state=known[0].state)
 
 
 def _reject_all(tx: Transaction, rejections: Sequence[Rejection], now: int) -> None:

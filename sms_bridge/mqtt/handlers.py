@@ -150,7 +150,7 @@ class _Questions:
                 found["plan"] = self._service.plan(to, parts, **wanted)
                 found["modems"] = self._service.explain(to, parts)
             except CoreError as error:
-                raise RequestError(str(error)) from error
+                raise RequestError(str(error), "invalid_number") from error
         return found
 
     async def inbox(self, fields: dict[str, Any]) -> Any:
@@ -164,13 +164,13 @@ def _estimate(fields: dict[str, Any]) -> dict[str, Any]:
     text = text_field(fields, "text", "message", "content")
     encoding = fields.get("encoding") or "auto"
     if encoding not in ("auto", "gsm7", "ucs2"):
-        raise RequestError('`encoding` must be "auto", "gsm7" or "ucs2"')
+        raise RequestError('`encoding` must be "auto", "gsm7" or "ucs2"', "invalid_field")
     if len(text) > MAX_TEXT:
-        raise RequestError(f"`text` has {len(text)} characters; the longest message has {MAX_TEXT}")
+        raise RequestError(f"`text` has {len(text)} characters; the longest message has {MAX_TEXT}", "too_long")
     try:
         found = estimate(text, encoding=encoding)
     except (PduError, ValueError) as error:
-        raise RequestError(f"the text cannot be encoded: {error}") from error
+        raise RequestError(f"the text cannot be encoded: {error}", "not_encodable") from error
     return {
         "encoding": found.encoding,
         "parts": found.segments,
@@ -272,12 +272,12 @@ async def _stored(waiting: Awaitable[T]) -> T:
     try:
         return await waiting
     except StoreError as error:
-        raise RequestError(f"the journal does not answer: {error}") from error
+        raise RequestError(f"the journal does not answer: {error}", "unavailable") from error
 
 
 def _known(id: str, orders: list[dict[str, Any]]) -> list[dict[str, Any]]:
     if not orders:
-        raise RequestError(f"there is no message with the id {_shown(id)}")
+        raise RequestError(f"there is no message with the id {_shown(id)}", "not_found")
     return orders
 
 
