@@ -38,13 +38,16 @@ from sms_bridge.mqtt.handlers import make_handlers
 from sms_bridge.mqtt.requests import Handler
 from sms_bridge.mqtt.settings import MqttSettings, TlsSettings
 from sms_bridge.observe.systemd import Notifier
-from sms_bridge.parts.administration import option_handlers
+from sms_bridge.parts.administration import backup_handler, console_handlers, option_handlers
+from sms_bridge.parts.backup import Source
 from sms_bridge.parts.guards import Guards
 from sms_bridge.parts.home_assistant import HomeAssistant
 from sms_bridge.parts.options import Options
 from sms_bridge.parts.web import Parts, Web
+from sms_bridge.routes.console import AtConsole
 from sms_bridge.routes.mending import Mending
 from sms_bridge.routes.ussd import UssdDesk
+from sms_bridge.store.folder import FolderLock
 from sms_bridge.store.journal import Journal
 from sms_bridge.store.modems import ModemTable
 from sms_bridge.store.pins import PinFile
@@ -133,6 +136,7 @@ class Bridge:
         settings = self._settings
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, _make_private, settings.data_dir)
+        stack.callback((await loop.run_in_executor(None, FolderLock(settings.data_dir).take)).release)
         broker = asyncio.create_task(self._broker(stack))
         try:
             self._journal = await Journal.open(settings.data_dir, clock=self._clock)
@@ -329,11 +333,6 @@ class Bridge:
             self._code = RESTART
             self._ended.set()
 
-        async def backup(_fields: dict[str, Any]) -> dict[str, Any]:
-            target = self._journal.path.with_name(f"backup-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.db")
-            await self._journal.backup(target)
-            return {"file": str(target)}
-
         handlers = make_handlers(
             self._service,
             modems=self._modems.names,
@@ -349,7 +348,10 @@ class Bridge:
             self_test=self._tests.begin,
         )
         about = option_handlers(self._options, lambda: {each.name: each for each in self._modems.statuses()})
-        return {**handlers, **about, **self._guards.handlers(), "backup": backup}
+        if self._settings.at_console.enabled:
+            about |= console_handlers(AtConsole(self._modems.__getitem__), self._modems.names)
+        source = Source(self._settings.data_dir, self._settings.source, self._journal.backup)
+        return {**handlers, **about, **self._guards.handlers(), "backup": backup_handler(source)}
 
     def _adopt(self, settings: Settings) -> None:
         """Options were changed by request: these hold from now on."""

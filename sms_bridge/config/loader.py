@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sms_bridge.config.errors import ConfigError, Problem
 from sms_bridge.config.sections.websettings import Secret, web_settings
 from sms_bridge.config.settings import (
+    AtConsoleSettings,
     BalanceSettings,
     BalanceSmsSettings,
     CallSettings,
@@ -164,6 +165,7 @@ class _Loader:
             limits=LimitSettings(**data.get("limits", {})),
             retention=RetentionSettings(**data.get("retention", {})),
             ussd=UssdSettings(tuple(data.get("ussd", {}).get("allow", ()))),
+            at_console=AtConsoleSettings(**data.get("at_console", {})),
             calls=CallSettings(**data.get("calls", {})),
             balance=tuple(_balance(entry) for entry in data.get("balance", [])),
             logging=LoggingSettings(**data.get("logging", {})),

@@ -34,12 +34,10 @@ from sms_bridge.config.sections.routing import ROUTING
 from sms_bridge.config.sections.web import web
 from sms_bridge.config.sections.websettings import DEFAULT_SCOPES, WebSettings
 from sms_bridge.config.settings import DAY, OFF_TIME, BalanceSettings, Settings, TlsSettings
+from sms_bridge.core.commands import FORBIDDEN_COMMANDS
 from sms_bridge.core.patterns import MAX_PATTERN
 
 BAUDRATES = (1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600)
-
-# What must not be sent by hand: it burns a PIN, sends or deletes messages, dials, or bricks the stick (domain A1.6).
-FORBIDDEN_COMMANDS = re.compile(r"AT(?:\+CPIN|\+CLCK|\+CPWD|\+CMG[SWD]|\+CMSS|\^SETPORT|D|Z|&F)", re.IGNORECASE)
 
 
 def phone_digits(text: str) -> str:
@@ -347,6 +345,9 @@ ROOT = Section(
         _opt("ussd", "codes that may be sent"): Section(
             {_opt("allow", "codes besides short ones such as *100#"): ListOf(USSD_ALLOWED, 100, '- "*102*{digits}#"')},
             'allow: ["*102*{digits}#"]',
+        ),
+        _opt("at_console", "AT commands by the request modem/at, for who looks for a fault"): Section(
+            {_opt("enabled", "true: answer it"): Flag()}, "enabled: true"
         ),
         _opt("calls", "incoming calls"): Section({_opt("hang_up", "refuse all of them"): Flag()}, "hang_up: true"),
         _opt("balance", "how the balance of SIMs is had"): ListOf(BALANCE, 64, '- ussd: "*100#"'),

@@ -141,6 +141,11 @@ class UssdSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AtConsoleSettings:
+    enabled: bool = False  # the request modem/at
+
+
+@dataclass(frozen=True, slots=True)
 class CallSettings:
     hang_up: bool = False  # incoming ones
 
@@ -202,6 +207,7 @@ class Settings:
     limits: LimitSettings = field(default_factory=LimitSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     ussd: UssdSettings = field(default_factory=UssdSettings)
+    at_console: AtConsoleSettings = field(default_factory=AtConsoleSettings)
     calls: CallSettings = field(default_factory=CallSettings)
     balance: tuple[BalanceSettings, ...] = ()
     logging: LoggingSettings = field(default_factory=LoggingSettings)

@@ -29,7 +29,9 @@ KNOWN = frozenset(
     "inbox/list self_test pause resume".split()
 )
 # Never obeyed when the broker delivers them again.
-ONCE = frozenset({"restart", "message/resend", "modem/reset", "modem/ussd", "modem/balance", "sim/unlock", "self_test"})
+ONCE = frozenset(
+    {"restart", "message/resend", "modem/reset", "modem/ussd", "modem/balance", "modem/at", "sim/unlock", "self_test"}
+)
 
 T = TypeVar("T")
 
