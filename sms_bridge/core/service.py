@@ -21,6 +21,7 @@ from sms_bridge.core import (
     submission,
     timekeeping,
 )
+from sms_bridge.core.brakes import Tally
 from sms_bridge.core.clock import JUMP, SET_AFTER, STEP, Clock, SystemClock, from_ms, rfc3339
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.drafts import Listen, unheard
@@ -136,7 +137,8 @@ class Service:
         StoreError: nothing was committed, so nothing may be acknowledged.
         """
         now = self._clock.now()
-        prepared = [self._prepare(request, now) for request in batch]
+        tally = Tally()
+        prepared = [self._prepare(request, now, tally) for request in batch]
         results, ready = await self._journal.write(lambda tx: submission.store(tx, prepared, now))
         for item in prepared:
             for order in item.orders:
@@ -145,6 +147,7 @@ class Service:
                 if order.stage is Stage.READY:
                     ready.append(order)
                 self._note_due(order.send_at, order.deadline)
+            self._count(item.orders)
             if item.orders and item.orders[0].seq:
                 self._note_wishes(item.request, now)
         if ready:
@@ -200,7 +203,7 @@ class Service:
         self._dispatcher.forget(moved)  # one that waited for a second try needs none now
         for item in items:
             if isinstance(item.pdu.pdu, Deliver):
-                self._dispatcher.heard_from(item.scope, inbound.sender_of(item))
+                self._heard(item.scope, inbound.sender_of(item))
         self._ordered(said)
 
     async def receive_receipts(self, batch: Sequence[Receipt]) -> None:
@@ -230,7 +233,7 @@ class Service:
             due, fresh, said = await self._journal.write(partial(store, hear=False))
         self._note_due(due)
         for message in fresh:
-            self._dispatcher.heard_from(message.route, arrivals.sender_of(message, settings.default_region))
+            self._heard(message.route, arrivals.sender_of(message, settings.default_region))
         self._ordered(said)
 
     async def _receive_singly(self, items: list[inbound.Incoming], now: int) -> None:
@@ -398,10 +401,21 @@ class Service:
             due = await self._journal.read(lambda reader: reader.next_due())
         self._next_due = due if due is not None else 2**62
 
-    def _prepare(self, request: SendRequest, now: int) -> submission.Prepared:
+    def _prepare(self, request: SendRequest, now: int, tally: Tally | None = None) -> submission.Prepared:
+        guard, planner = self._guard, self._planning.planner
         return submission.prepare(
-            request, now, self._settings, self._book, self._knows_modem, self._guard, self._planning.planner
+            request, now, self._settings, self._book, self._knows_modem, guard, tally, planner=planner
         )
+
+    def _count(self, orders: Sequence[Order]) -> None:
+        """Those of them that were accepted, and are new."""
+        if self._guard is not None and orders:
+            self._guard.count([order for order in orders if order.seq])
+
+    def _heard(self, scope: str, number: str) -> None:
+        self._dispatcher.heard_from(scope, number)
+        if self._guard is not None:
+            self._guard.heard(number)
 
     def _talk(self, tx: Transaction, now: int) -> Talk:
         return Talk(tx, now, self._settings, self._prepare, self._book, self._own)
@@ -416,6 +430,7 @@ class Service:
 
     def _ordered(self, orders: list[Order]) -> None:
         """Orders that a transaction has made beside its own work."""
+        self._count(orders)
         for order in orders:
             self._note_due(order.send_at, order.deadline)
         if orders:
