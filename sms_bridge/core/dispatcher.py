@@ -172,7 +172,7 @@ class Dispatcher(RouteClaims):
 
     def look_again(self) -> None:
         """Once a second: no order waits for good because what it was left to a modem for has changed unseen."""
-        if (self._waiters or self._watchers) and len(self._queue) > len(self._jobs):
+        if (self._waiters or self._watchers) and (len(self._queue) > len(self._jobs) or self._queue.unread):
             self._wake()
 
     def keep_counts(self) -> None:

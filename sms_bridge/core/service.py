@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,6 +11,7 @@ from hardware.pdu import Deliver
 from hardware.types import ReceivedPdu
 from sms_bridge.core import (
     arrivals,
+    details,
     escalation,
     inbound,
     replies,
@@ -26,12 +26,10 @@ from sms_bridge.core.clock import JUMP, SET_AFTER, STEP, Clock, SystemClock, fro
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.drafts import Listen, unheard
 from sms_bridge.core.errors import NumberError, StoreError
-from sms_bridge.core.events import event_json, mask_sim, rejection_event, status_json
+from sms_bridge.core.events import event_json, rejection_event, status_json
 from sms_bridge.core.guarding import Guard
 from sms_bridge.core.model import (
-    MODEMS,
     Accepted,
-    Attempt,
     InboundMessage,
     InboxPage,
     Order,
@@ -42,11 +40,11 @@ from sms_bridge.core.model import (
     SendRequest,
     StatusError,
 )
-from sms_bridge.core.moves import move, status_of
+from sms_bridge.core.moves import move
 from sms_bridge.core.numbers import ContactBook, DictContactBook, expand, normal_sender
 from sms_bridge.core.plan import Facts
 from sms_bridge.core.planning import Planning, leave_modems, put_anew, replan
-from sms_bridge.core.ports import Journal, Reader, Transaction
+from sms_bridge.core.ports import Journal, Transaction
 from sms_bridge.core.settings import CoreSettings
 from sms_bridge.core.states import POSSIBLY_SENT, OrderState, Stage
 from sms_bridge.core.talk import Listener, NoListener, Talk
@@ -263,7 +261,7 @@ class Service:
         now = self._clock.now()
         orders, cancelled, steps = await self._journal.write(lambda tx: _cancel(self._talk(tx, now), id))
         self._dispatcher.forget(cancelled)
-        return [_status_dict(order) for order in orders], len(cancelled) + steps
+        return [details.status_of_order(order) for order in orders], len(cancelled) + steps
 
     async def resend(self, id: str, route: str | None = None) -> tuple[int, list[str]]:
         """A person decides that orders of unknown fate, or that failed, be sent once more.
@@ -288,7 +286,7 @@ class Service:
 
     async def get(self, id: str) -> list[dict[str, Any]]:
         """The statuses of all orders of this id, with every attempt. Empty: no such id."""
-        return await self._journal.read(lambda reader: _details(reader, id))
+        return await self._journal.read(lambda reader: details.of_id(reader, id))
 
     def explain(self, to: str, parts: int) -> list[dict[str, Any]]:
         """Which of the modems in service would send `parts` to `to` (as in orders), and why not the others.
@@ -575,37 +573,3 @@ def _remove_modem(tx: Transaction, name: str, now: int) -> list[int]:
     for order in orders:
         sending.finalise(tx, order, now, error)
     return [order.seq for order in orders]
-
-
-def _details(reader: Reader, id: str) -> list[dict[str, Any]]:
-    return [
-        {
-            **_status_dict(order),
-            "attempts": [_attempt_dict(a) for a in reader.attempts(order.seq)],
-            **replies.describe(reader, order.seq),
-        }
-        for order in reader.orders_of(id)
-    ]
-
-
-def _status_dict(order: Order) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(status_json(status_of(order)))
-    return result
-
-
-def _attempt_dict(attempt: Attempt) -> dict[str, Any]:
-    return {
-        "part": attempt.part + 1,
-        "attempt": attempt.attempt,
-        "state": attempt.state.value,
-        "route": "modem" if attempt.route == MODEMS else attempt.route,
-        "modem": attempt.modem or None,
-        "sim": mask_sim(attempt.sim) if attempt.route == MODEMS else None,
-        "began_at": rfc3339(attempt.began_at),
-        "ended_at": rfc3339(attempt.ended_at) if attempt.ended_at is not None else None,
-        "mr": attempt.mr,
-        "message_id": attempt.message_id,
-        "error": attempt.error_code,
-        "error_text": attempt.error_text,
-        "report_status": attempt.report_status,
-    }
