@@ -11,6 +11,7 @@ from typing import Literal
 
 from sms_bridge.config.sections.websettings import WebSettings
 from sms_bridge.core.choice import Sticky
+from sms_bridge.core.commandplan import CommandPlan
 from sms_bridge.core.guards import GuardSettings
 from sms_bridge.core.quota import NO_LIMITS, Limits
 from sms_bridge.core.settings import ReplySettings, SelfTestSettings, SilenceSettings
@@ -215,6 +216,7 @@ class Settings:
     health: SilenceSettings = field(default_factory=SilenceSettings)
     replies: ReplySettings = field(default_factory=ReplySettings)
     home_assistant: HomeAssistantSettings = field(default_factory=HomeAssistantSettings)
+    commands: tuple[CommandPlan, ...] = ()
     contacts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # alias -> number
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))  # -> @aliases, numbers
     web: WebSettings | None = None  # None: no HTTP interface
