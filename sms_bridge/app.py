@@ -308,7 +308,7 @@ class Bridge:
         working = self._modems.in_service()
         verdict = "pass" if working == len(modems) and modems else "warn" if working else "fail"
         web = self._web.warnings() if self._web is not None else []
-        warnings = [*self._service.warnings(), *self._guards.holds.warnings(), *web]
+        warnings = [*self._service.warnings(), *self._guards.warnings(), *web]
         if warnings and verdict == "pass":
             verdict = "warn"
         return {
