@@ -149,7 +149,7 @@ class HomeAssistant:
 
     def _runs(self) -> bool:
         assert self.process is not None
-        assert self.process.poll() is None, f"Home Assistant ended: see {self.log}"
+        assert self.process.poll() is None, f"Home Assistant ended:\n{self.log.read_text(errors='replace')[-3000:]}"
         try:
             return bool(self._ask("GET", "config")["state"] == "RUNNING")
         except (httpx.HTTPError, TypeError):
@@ -181,7 +181,8 @@ def home_assistant(directory: Path, mqtt_port: int, extra: str = "") -> Iterator
         yield house.start()
     finally:
         house.stop()
-    assert house.complaints() == []
+    found = house.complaints()
+    assert not found, f"Home Assistant's log has {found}"
 
 
 def _owner() -> tuple[dict[str, Any], str]:
