@@ -216,7 +216,8 @@ class HomeAssistant:
     def _notified(self) -> tuple[list[str], list[str]]:
         chosen = self._settings.notify
         contacts, groups = (
-            [name for name in names if chosen is None or name in chosen] for names in (self._contacts(), self._groups())
+            sorted(name for name in names if chosen is None or name in chosen)
+            for names in (self._contacts(), self._groups())
         )
         if len(contacts) + len(groups) > MOST_NOTIFY:
             if not self._notify_told:
