@@ -179,9 +179,9 @@ class Bridge:
         self._own(self._balances.run(), "balances")
         self._systemd.ready()
         self._own(self._watch().run(), "watch")
-        web = self._web(handlers)
-        stack.push_async_callback(web.stop)
-        await web.start()
+        self._web = self._make_web(handlers)
+        stack.push_async_callback(self._web.stop)
+        await self._web.start()
         # What was imported and built so far stays: no collection need look at it again.
         gc.freeze()
         if self._journal.opened.check_pending:
@@ -245,7 +245,7 @@ class Bridge:
         if self._journal.opened.damaged_copy is not None:
             await self._service.event("journal_damaged", moved_to=str(self._journal.opened.damaged_copy))
 
-    def _web(self, handlers: dict[str, Handler]) -> Web:
+    def _make_web(self, handlers: dict[str, Handler]) -> Web:
         journal, service, queues, modems = self._journal, self._service, self._queues, self._modems
         return Web(
             Parts(
@@ -307,7 +307,8 @@ class Bridge:
         modems = list(self._modems.statuses())
         working = self._modems.in_service()
         verdict = "pass" if working == len(modems) and modems else "warn" if working else "fail"
-        warnings = [*self._service.warnings(), *self._guards.warnings()]
+        web = self._web.warnings() if self._web is not None else []
+        warnings = [*self._service.warnings(), *self._guards.warnings(), *web]
         if warnings and verdict == "pass":
             verdict = "warn"
         return {
