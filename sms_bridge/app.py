@@ -193,9 +193,8 @@ class Bridge:
 
     async def _build(self, stack: AsyncExitStack) -> None:
         core = _core_settings(self._settings)
-        self._dispatcher = Dispatcher(
-            self._journal, core, self._clock, self._modems.limits_of, Routes(self._settings.routing)
-        )
+        routing = Routes(self._settings.routing)
+        self._dispatcher = Dispatcher(self._journal, core, self._clock, self._modems.limits_of, routing)
         self._queues = Queues(self._journal, self._dispatcher)
         stack.push_async_callback(self._dispatcher.stop)
         self._tests = SelfTests(
