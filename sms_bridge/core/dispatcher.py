@@ -173,8 +173,10 @@ class Dispatcher:
         StoreError: nothing was committed, neither may the part be written.
         """
         held = self.policy.held
-        if held is not None and self._jobs.get(job) == NONE_BEGUN and held(job.order, self._clock.now()) is not None:
-            self.release(job)  # it was claimed before, and nothing of it is out
+        if held is not None and self._jobs.get(job) == NONE_BEGUN and job.order.bound_until is None:
+            # Claimed before, and nothing of it is out: the rest of a half-sent message is held by nothing.
+            if held(job.order, self._clock.now()) is not None:
+                self.release(job)
         if job not in self._jobs:
             return Commit.of(False) if finished is None else self._record(finished, False)
         record = self._recording(finished) if finished is not None else None
