@@ -38,6 +38,7 @@ from sms_bridge.mqtt.requests import Handler
 from sms_bridge.mqtt.settings import MqttSettings, TlsSettings
 from sms_bridge.observe.systemd import Notifier
 from sms_bridge.parts.administration import backup_handler, console_handlers, option_handlers
+from sms_bridge.parts.automation import Automation
 from sms_bridge.parts.backup import Source
 from sms_bridge.parts.guards import Guards
 from sms_bridge.parts.home_assistant import HomeAssistant
@@ -101,6 +102,7 @@ class Bridge:
         self._tests: SelfTests
         self._balances: Balances
         self._guards: Guards
+        self._automation = Automation(settings)
         self._ussd = UssdDesk(self._modems.__getitem__, lambda *heard: self._balances.heard(*heard))
         self._mqtt: Mqtt
         self._home_assistant: HomeAssistant
@@ -177,6 +179,7 @@ class Bridge:
         self._own(self._tick(), "tick")
         self._own(self._mending.restore_power(), "power-switches")
         self._own(self._balances.run(), "balances")
+        self._automation.start(self._journal, self._clock, self._mqtt.order)
         self._systemd.ready()
         self._own(self._watch().run(), "watch")
         self._web = self._make_web(handlers)
@@ -219,6 +222,7 @@ class Bridge:
             contacts=self._guards.book,
             guard=self._guards.guard,
             own_numbers=self._modems.own_numbers,
+            listener=self._automation.listener,
         )
         while True:
             try:
@@ -266,6 +270,7 @@ class Bridge:
         """In order: intake, sends, modems, what is left to publish. The journal closes after this."""
         await self._mqtt.stop_intake()
         await self._stop_sending()
+        await self._automation.stop()
         await _discard(*self._tasks)
         await self._home_assistant.stop()
         await self._mqtt.stop()
