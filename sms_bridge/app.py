@@ -37,13 +37,17 @@ from sms_bridge.mqtt.handlers import make_handlers
 from sms_bridge.mqtt.requests import Handler
 from sms_bridge.mqtt.settings import MqttSettings, TlsSettings
 from sms_bridge.observe.systemd import Notifier
-from sms_bridge.parts.administration import option_handlers
+from sms_bridge.parts.administration import backup_handler, console_handlers, option_handlers
+from sms_bridge.parts.automation import Automation
+from sms_bridge.parts.backup import Source
 from sms_bridge.parts.guards import Guards
 from sms_bridge.parts.home_assistant import HomeAssistant
 from sms_bridge.parts.options import Options
 from sms_bridge.parts.web import Parts, Web
+from sms_bridge.routes.console import AtConsole
 from sms_bridge.routes.mending import Mending
 from sms_bridge.routes.ussd import UssdDesk
+from sms_bridge.store.folder import FolderLock
 from sms_bridge.store.journal import Journal
 from sms_bridge.store.modems import ModemTable
 from sms_bridge.store.pins import PinFile
@@ -98,6 +102,7 @@ class Bridge:
         self._tests: SelfTests
         self._balances: Balances
         self._guards: Guards
+        self._automation = Automation(settings)
         self._ussd = UssdDesk(self._modems.__getitem__, lambda *heard: self._balances.heard(*heard))
         self._mqtt: Mqtt
         self._home_assistant: HomeAssistant
@@ -132,6 +137,7 @@ class Bridge:
         settings = self._settings
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, _make_private, settings.data_dir)
+        stack.callback((await loop.run_in_executor(None, FolderLock(settings.data_dir).take)).release)
         broker = asyncio.create_task(self._broker(stack))
         try:
             self._journal = await Journal.open(settings.data_dir, clock=self._clock)
@@ -160,8 +166,8 @@ class Bridge:
             self._journal,
             self._mqtt,
             metadata.version("sms-bridge"),
-            contacts=lambda: sorted(settings.contacts),
-            groups=lambda: sorted(settings.groups),
+            contacts=self._guards.book.contacts,
+            groups=self._guards.book.groups,
             balance_of=lambda status: self._balances.of(status) if self._balances.asks(status) else None,
         )
         stack.push_async_callback(self._stop)
@@ -173,11 +179,12 @@ class Bridge:
         self._own(self._tick(), "tick")
         self._own(self._mending.restore_power(), "power-switches")
         self._own(self._balances.run(), "balances")
+        self._automation.start(self._journal, self._clock, self._mqtt.order)
         self._systemd.ready()
         self._own(self._watch().run(), "watch")
-        web = self._web(handlers)
-        stack.push_async_callback(web.stop)
-        await web.start()
+        self._web = self._make_web(handlers)
+        stack.push_async_callback(self._web.stop)
+        await self._web.start()
         # What was imported and built so far stays: no collection need look at it again.
         gc.freeze()
         if self._journal.opened.check_pending:
@@ -212,7 +219,10 @@ class Bridge:
             own_number=self._modems.own_number,
             clock_changed=self._clock_changed,
             recognise=self._tests.recognise,
-            rules=self._guards.rules,
+            contacts=self._guards.book,
+            guard=self._guards.guard,
+            own_numbers=self._modems.own_numbers,
+            listener=self._automation.listener,
         )
         while True:
             try:
@@ -239,16 +249,28 @@ class Bridge:
         if self._journal.opened.damaged_copy is not None:
             await self._service.event("journal_damaged", moved_to=str(self._journal.opened.damaged_copy))
 
-    def _web(self, handlers: dict[str, Handler]) -> Web:
+    def _make_web(self, handlers: dict[str, Handler]) -> Web:
         journal, service, queues, modems = self._journal, self._service, self._queues, self._modems
         return Web(
-            Parts(self._settings, journal, service, queues, modems, self._balances, self._mqtt, handlers, self.health)
+            Parts(
+                self._settings,
+                self._clock,
+                journal,
+                service,
+                queues,
+                modems,
+                self._balances,
+                self._mqtt,
+                handlers,
+                self.health,
+            )
         )
 
     async def _stop(self) -> None:
         """In order: intake, sends, modems, what is left to publish. The journal closes after this."""
         await self._mqtt.stop_intake()
         await self._stop_sending()
+        await self._automation.stop()
         await _discard(*self._tasks)
         await self._home_assistant.stop()
         await self._mqtt.stop()
@@ -290,7 +312,8 @@ class Bridge:
         modems = list(self._modems.statuses())
         working = self._modems.in_service()
         verdict = "pass" if working == len(modems) and modems else "warn" if working else "fail"
-        warnings = [*self._service.warnings(), *self._guards.holds.warnings()]
+        web = self._web.warnings() if self._web is not None else []
+        warnings = [*self._service.warnings(), *self._guards.warnings(), *web]
         if warnings and verdict == "pass":
             verdict = "warn"
         return {
@@ -325,11 +348,6 @@ class Bridge:
             self._code = RESTART
             self._ended.set()
 
-        async def backup(_fields: dict[str, Any]) -> dict[str, Any]:
-            target = self._journal.path.with_name(f"backup-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.db")
-            await self._journal.backup(target)
-            return {"file": str(target)}
-
         handlers = make_handlers(
             self._service,
             modems=self._modems.names,
@@ -345,7 +363,10 @@ class Bridge:
             self_test=self._tests.begin,
         )
         about = option_handlers(self._options, lambda: {each.name: each for each in self._modems.statuses()})
-        return {**handlers, **about, **self._guards.handlers(), "backup": backup}
+        if self._settings.at_console.enabled:
+            about |= console_handlers(AtConsole(self._modems.__getitem__), self._modems.names)
+        source = Source(self._settings.data_dir, self._settings.source, self._journal.backup)
+        return {**handlers, **about, **self._guards.handlers(), "backup": backup_handler(source)}
 
     def _adopt(self, settings: Settings) -> None:
         """Options were changed by request: these hold from now on."""
@@ -357,7 +378,7 @@ class Bridge:
         self._guards.adopt(settings)
         logging.getLogger().setLevel(settings.logging.level.upper())
         self._mqtt.show_log(settings.logging.mqtt)
-        self._mqtt.states.info(self._info())
+        self._tell_state()
 
     # The bridge's own topics and timers.
 
@@ -376,14 +397,15 @@ class Bridge:
                 "base_topic": settings.mqtt.base_topic,
                 "default_region": settings.default_region,
                 "modems": [modem.name for modem in settings.modems],
-                "contacts": sorted(settings.contacts),
-                "groups": sorted(settings.groups),
+                "contacts": sorted(self._guards.book.contacts()),
+                "groups": sorted(self._guards.book.groups()),
             },
         }
 
     def _tell_state(self) -> None:
         self._mqtt.states.info(self._info())
         self._mqtt.states.health(self.health())
+        self._home_assistant.refresh()
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
@@ -479,6 +501,7 @@ def _core_settings(settings: Settings) -> CoreSettings:
         retention_days=settings.retention.messages / DAY,
         quarantine_days=settings.retention.raw / DAY,
         outbox_days=settings.retention.unpublished / DAY,
+        replies=settings.replies,
     )
 
 

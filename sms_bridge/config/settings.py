@@ -9,11 +9,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from sms_bridge.config.sections.websettings import WebSettings
+from sms_bridge.config.sections.websettings import WebhookSettings, WebSettings
 from sms_bridge.core.choice import Sticky
+from sms_bridge.core.commandplan import CommandPlan
 from sms_bridge.core.guards import GuardSettings
+from sms_bridge.core.people import Contact, Group
 from sms_bridge.core.quota import NO_LIMITS, Limits
-from sms_bridge.core.settings import SelfTestSettings, SilenceSettings
+from sms_bridge.core.settings import ReplySettings, SelfTestSettings, SilenceSettings
 
 DAY = 86_400.0
 OFF_TIME = 10.0  # without power, until a modem's capacitors are empty
@@ -140,6 +142,11 @@ class UssdSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AtConsoleSettings:
+    enabled: bool = False  # the request modem/at
+
+
+@dataclass(frozen=True, slots=True)
 class CallSettings:
     hang_up: bool = False  # incoming ones
 
@@ -201,16 +208,20 @@ class Settings:
     limits: LimitSettings = field(default_factory=LimitSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     ussd: UssdSettings = field(default_factory=UssdSettings)
+    at_console: AtConsoleSettings = field(default_factory=AtConsoleSettings)
     calls: CallSettings = field(default_factory=CallSettings)
     balance: tuple[BalanceSettings, ...] = ()
     logging: LoggingSettings = field(default_factory=LoggingSettings)
     recovery: RecoverySettings = field(default_factory=RecoverySettings)
     self_test: SelfTestSettings = field(default_factory=SelfTestSettings)
     health: SilenceSettings = field(default_factory=SilenceSettings)
+    replies: ReplySettings = field(default_factory=ReplySettings)
     home_assistant: HomeAssistantSettings = field(default_factory=HomeAssistantSettings)
-    contacts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # alias -> number
-    groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))  # -> @aliases, numbers
+    commands: tuple[CommandPlan, ...] = ()
+    contacts: Mapping[str, str | Contact] = field(default_factory=lambda: MappingProxyType({}))  # by alias
+    groups: Mapping[str, tuple[str, ...] | Group] = field(default_factory=lambda: MappingProxyType({}))
     web: WebSettings | None = None  # None: no HTTP interface
+    webhooks: tuple[WebhookSettings, ...] = ()
     guards: GuardSettings = field(default_factory=GuardSettings)
     source: Path | None = None  # the file this came from
 

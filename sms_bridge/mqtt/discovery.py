@@ -61,6 +61,7 @@ class Devices:
         components = {**self._events(), **self._figures()}
         if self._last:
             components |= self._last_messages()
+        components["pause"] = self._pause()
         components["restart"] = _button("Restart", self._request("restart"), {}, device_class="restart")
         for kind, sign, names in (("contact", "@", contacts), ("group", "#", groups)):
             for name in names:
@@ -102,13 +103,14 @@ class Devices:
         self, id: str, device: Component, availability: list[Component], components: dict[str, Component]
     ) -> dict[str, Any]:
         for key, component in components.items():
-            component["unique_id"] = f"{id}_{key}"
+            # Not at the root: Home Assistant 2026.2 and older do not hand it down from there, and an order of QoS 0 is
+            # lost while we are away.
+            component |= {"unique_id": f"{id}_{key}", "qos": 1}
         return {
             "device": {"identifiers": [id], **{key: value for key, value in device.items() if value is not None}},
             "origin": {"name": "sms-bridge", "sw_version": self._version},
             "availability": availability,
             "availability_mode": "all",
-            "qos": 1,
             "components": components,
         }
 
@@ -140,6 +142,24 @@ class Devices:
             "sent": _counter("Messages sent", health, "sent", "mdi:message-arrow-right"),
             "received_total": _counter("Messages received", health, "received", "mdi:message-arrow-left"),
             "failures": _counter("Failures", health, "failures", "mdi:message-alert"),
+        }
+
+    def _pause(self) -> Component:
+        info = self._topics.info
+        return {
+            "platform": "switch",
+            "name": "Pause sending",
+            "icon": "mdi:pause-octagon",
+            "entity_category": "config",
+            "state_topic": info,
+            "value_template": "{{ ('ON' if value_json.paused else 'OFF') if value_json is defined else None }}",
+            "command_topic": self._request("pause"),
+            "payload_on": '{"paused":true,"reason":"in Home Assistant"}',
+            "payload_off": '{"paused":false}',
+            "state_on": "ON",
+            "state_off": "OFF",
+            "json_attributes_topic": info,
+            "json_attributes_template": _attributes("value_json.pause"),
         }
 
     def _last_messages(self) -> dict[str, Component]:

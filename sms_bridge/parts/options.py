@@ -31,12 +31,13 @@ LIVE: Mapping[str, tuple[str, ...] | None] = {
     "logging": ("level", "mqtt"),
     "quota": None,
     "recovery": None,
+    "replies": None,
     "retention": None,
     "sending": ("max_attempts", "retry_delay", "sticky", "sticky_ttl", "stop_grace"),
 }
 LIVE_OF_MODEMS = ("number", "quota", "recovery")
 # What opens a door or moves the house is changed by who can write the file, never over the network.
-BY_HAND = ("at_console", "data_dir", "version")
+BY_HAND = ("at_console", "commands", "data_dir", "version")
 
 NAMED_BY = ("imei", "iccid", "usb_path", "port")
 
