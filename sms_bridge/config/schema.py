@@ -18,6 +18,7 @@ from sms_bridge.config.kinds import (
     Flag,
     ListOf,
     Number,
+    Rate,
     Real,
     Section,
     Several,
@@ -27,14 +28,17 @@ from sms_bridge.config.kinds import (
     Wrong,
     as_name,
 )
+from sms_bridge.config.sections.commands import COMMANDS
 from sms_bridge.config.sections.guards import GUARDS
 from sms_bridge.config.sections.home_assistant import HOME_ASSISTANT
 from sms_bridge.config.sections.people import CONTACTS, GROUPS, PHONE, RAW_PHONE, phone_digits
 from sms_bridge.config.sections.replies import REPLIES
+from sms_bridge.config.sections.routing import ROUTING
 from sms_bridge.config.sections.web import WEBHOOK, web
 from sms_bridge.config.sections.websettings import DEFAULT_SCOPES, WebhookSettings, WebSettings
 from sms_bridge.config.settings import DAY, OFF_TIME, BalanceSettings, Settings, TlsSettings
 from sms_bridge.core.commands import FORBIDDEN_COMMANDS
+from sms_bridge.core.guards import Rate as Limit
 from sms_bridge.core.patterns import MAX_PATTERN
 
 BAUDRATES = (1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600)
@@ -344,6 +348,7 @@ ROOT = Section(
             "unreported: 5",
         ),
         _opt("replies", "messages that answer an order"): REPLIES,
+        _opt("commands", "what somebody may do by SMS"): COMMANDS,
         _opt("logging", "what the bridge says of itself"): Section(
             {
                 _opt("level", "the least that is logged"): Choice("debug", "info", "warning", "error"),
@@ -355,6 +360,7 @@ ROOT = Section(
         _opt("web", "REST, health, metrics and live events over HTTP; off without it"): web(HOST),
         _opt("webhooks", "where events are posted to"): ListOf(WEBHOOK, 32, "- url: https://house.example/sms"),
         _opt("guards", "who may be written to, how often, and when"): GUARDS,
+        _opt("routing", "which routes a message takes"): ROUTING,
         _opt("home_assistant", "devices and entities in Home Assistant"): HOME_ASSISTANT,
         _opt("contacts", "names for numbers; @name in orders"): CONTACTS,
         _opt("groups", "names for several contacts or numbers"): GROUPS,
@@ -401,6 +407,8 @@ def _put_defaults(properties: dict[str, Any], group: Any) -> None:
             value = Budget.spoken(value)
         elif isinstance(value, tuple) and all(isinstance(part, str) for part in value):
             value = list(value)
+        elif isinstance(value, Limit):
+            value = Rate.spoken(value.most, value.seconds)
         elif isinstance(value, tuple):
             value = "-".join(f"{part:g}" for part in value)
         elif isinstance(value, Enum):

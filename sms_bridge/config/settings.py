@@ -11,9 +11,11 @@ from typing import Literal
 
 from sms_bridge.config.sections.websettings import WebhookSettings, WebSettings
 from sms_bridge.core.choice import Sticky
+from sms_bridge.core.commandplan import CommandPlan
 from sms_bridge.core.guards import GuardSettings
 from sms_bridge.core.people import Contact, Group
 from sms_bridge.core.quota import NO_LIMITS, Limits
+from sms_bridge.core.routing import RoutingSettings
 from sms_bridge.core.settings import ReplySettings, SelfTestSettings, SilenceSettings
 
 DAY = 86_400.0
@@ -216,11 +218,13 @@ class Settings:
     health: SilenceSettings = field(default_factory=SilenceSettings)
     replies: ReplySettings = field(default_factory=ReplySettings)
     home_assistant: HomeAssistantSettings = field(default_factory=HomeAssistantSettings)
+    commands: tuple[CommandPlan, ...] = ()
     contacts: Mapping[str, str | Contact] = field(default_factory=lambda: MappingProxyType({}))  # by alias
     groups: Mapping[str, tuple[str, ...] | Group] = field(default_factory=lambda: MappingProxyType({}))
     web: WebSettings | None = None  # None: no HTTP interface
     webhooks: tuple[WebhookSettings, ...] = ()
     guards: GuardSettings = field(default_factory=GuardSettings)
+    routing: RoutingSettings = field(default_factory=RoutingSettings)
     source: Path | None = None  # the file this came from
 
     def power_switch_of(self, modem: str) -> PowerSwitchSettings | None:
