@@ -179,6 +179,22 @@ async def test_a_time_out_is_an_event_and_a_late_answer_says_so_and_opens_nothin
     assert (await say(desk, "1"))["reply"] is None
 
 
+async def test_after_a_day_nobody_answers_any_more(desk):
+    await ask(desk)
+    for _ in range(2):
+        desk.clock.forward(86_400)
+        await desk.tick()
+    assert (await say(desk, "1"))["reply"] is None
+
+
+async def test_an_open_question_is_not_hidden_by_many_that_are_answered(desk):
+    await ask(desk, "first", Expect(6000, (Option.of("a", "x"),)))
+    for n in range(25):
+        await ask(desk, f"q{n}")
+        await say(desk, "1")
+    assert (await say(desk, "a"))["in_reply_to"] == "first"
+
+
 async def test_a_reply_that_comes_before_the_tick_is_late_all_the_same_and_the_event_comes_first(desk):
     await ask(desk)
     desk.clock.forward(601)
