@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hardware.types import Action
 from sms_bridge.core.answers import GAP
 from sms_bridge.core.asking import Expect, Option, choose, fold, take_token, token_of, with_token
+from sms_bridge.core.model import InboundMessage
 from sms_bridge.core.settings import CoreSettings, ReplySettings
 from tests.support.desk import ANNA, START, STICK, ManualClock, deliver, open_desk, refused, sent, unknown
 
@@ -322,3 +323,11 @@ async def test_our_own_sims_get_no_automatic_answer(tmp_path):
         await ask(desk, "a", Expect(600, GATE, help="?"))
         await say(desk, "what?")
         assert not [status for status in desk.published("status") if status["id"].startswith("answer-")]
+
+
+async def test_what_a_route_receives_answers_too(desk):
+    await ask(desk)
+    message = InboundMessage("smpp:backup", ANNA, None, "1", None, "gsm7", desk.clock.now())
+    await desk.told(desk.service.receive_messages([message]))
+    published = desk.published("in")[-1]
+    assert (published["route"], published["in_reply_to"], published["reply"]["value"]) == ("smpp:backup", "q", "open")
