@@ -12,9 +12,9 @@ from sms_bridge.config.schema import json_schema
 _HEAD = """\
 # Every key
 
-Made from the schema by `make docs`: change that, not this page. [configuration.md](configuration.md) says what the keys are
-for; `sms-bridge config schema` prints all of this for an editor. `[]` stands for each entry of a list, `<name>` for a name of
-one's own.
+Made from the schema by `make docs`: change that, not this page. [configuration.md](configuration.md) says what the
+keys are for; `sms-bridge config schema` prints all of this for an editor. `[]` stands for each entry of a list,
+`<name>` for a name of one's own.
 
 | key | takes | default | |
 |---|---|---|---|

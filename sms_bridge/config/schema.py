@@ -30,6 +30,7 @@ from sms_bridge.config.kinds import (
 )
 from sms_bridge.config.sections.guards import GUARDS
 from sms_bridge.config.sections.home_assistant import HOME_ASSISTANT
+from sms_bridge.config.sections.replies import REPLIES
 from sms_bridge.config.sections.web import web
 from sms_bridge.config.sections.websettings import DEFAULT_SCOPES, WebSettings
 from sms_bridge.config.settings import DAY, OFF_TIME, BalanceSettings, Settings, TlsSettings
@@ -366,6 +367,7 @@ ROOT = Section(
             },
             "unreported: 5",
         ),
+        _opt("replies", "messages that answer an order"): REPLIES,
         _opt("logging", "what the bridge says of itself"): Section(
             {
                 _opt("level", "the least that is logged"): Choice("debug", "info", "warning", "error"),

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from hardware.pdu import PduError, SubmitRequest, encode, estimate
-from sms_bridge.core import ulid
+from sms_bridge.core import ulid, wishes
+from sms_bridge.core.asking import AskError
 from sms_bridge.core.clock import SET_AFTER, to_ms
 from sms_bridge.core.errors import NumberError
 from sms_bridge.core.events import is_writable, rejection_event, status_json, to_json
@@ -68,8 +69,10 @@ def prepare(
     try:
         transaction = _transaction(request)
         _check_id(request)
-        text, parts, encoding = _check_content(request, settings)
+        text, parts, encoding = _check_content(wishes.with_mark(request, prepared.id), settings)
         _check_target(request, settings, knows_modem)
+        if request.expect is not None or request.escalate is not None:
+            _check_wishes(request, settings, book, knows_modem)
     except _Refused as refused:
         prepared.id = prepared.id if is_writable(prepared.id) else ascii(prepared.id[:MAX_ID])
         prepared.rejections.append(_rejection(prepared, refused.code, refused.text, _sole(request)))
@@ -152,6 +155,9 @@ def store(tx: Transaction, batch: Sequence[Prepared], now: int) -> tuple[list[Ac
         ]
         if expiries:
             tx.add_expiries(expiries)
+        for p in fresh.values():
+            if p.request.expect is not None or p.request.escalate is not None:
+                wishes.store(tx, p.request, p.orders)
     return results, [order for order in repeated if order.stage is Stage.READY]
 
 
@@ -276,6 +282,22 @@ def _check_target(request: SendRequest, settings: CoreSettings, knows_modem: Cal
         raise _Refused("unknown_modem", f"there is no modem {request.modem[:40]!a}")
     if request.route not in _ROUTES:
         raise _Refused("unknown_route", f"there is no route {request.route[:40]!a}")
+
+
+def _check_wishes(
+    request: SendRequest, settings: CoreSettings, book: ContactBook, knows_modem: Callable[[str], bool]
+) -> None:
+    def try_out(step: SendRequest) -> None:
+        try:
+            _check_content(step, settings)
+            _check_target(step, settings, knows_modem)
+        except _Refused as refused:
+            raise AskError(refused.text) from refused
+
+    try:
+        wishes.check(request, settings, book, try_out)
+    except AskError as error:
+        raise _Refused("invalid_field", str(error)) from error
 
 
 def _recipients(prepared: Prepared, settings: CoreSettings, book: ContactBook) -> list[str]:

@@ -56,11 +56,11 @@ TOPICS: dict[str, Topic] = {
 
 def document() -> dict[str, Any]:
     """The whole of it, as plain data."""
-    schemas = _schemas()
+    refs, schemas = _schemas()
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
     for key, topic in TOPICS.items():
-        payload: dict[str, Any] = {"type": "string"} if topic.model is None else _ref(topic.model)
+        payload: dict[str, Any] = {"type": "string"} if topic.model is None else refs[topic.model]
         if topic.many:
             payload = {"type": "array", "items": payload}
         _add(channels, operations, key, topic, payload)
@@ -68,9 +68,9 @@ def document() -> dict[str, Any]:
         key = _camel(name)
         asked = Topic(f"sms/bridge/request/{name}", "receive", kind.request, _summary(kind.request))
         said = Topic(f"sms/bridge/response/{name}", "send", kind.answer, f"The answer to `{name}`.")
-        _add(channels, operations, f"{key}Request", asked, _ref(kind.request))
+        _add(channels, operations, f"{key}Request", asked, refs[kind.request])
         answer = {
-            "allOf": [_ref(Response), {"properties": {"data": {"anyOf": [_ref(kind.answer), {"type": "object"}]}}}]
+            "allOf": [refs[Response], {"properties": {"data": {"anyOf": [refs[kind.answer], {"type": "object"}]}}}]
         }
         _add(channels, operations, f"{key}Response", said, answer)
         operations[f"{key}Request"]["reply"] = {"channel": {"$ref": f"#/channels/{key}Response"}}
@@ -134,17 +134,15 @@ def _add(channels: dict[str, Any], operations: dict[str, Any], key: str, topic: 
     }
 
 
-def _schemas() -> dict[str, Any]:
-    models = [topic.model for topic in TOPICS.values() if topic.model is not None]
+def _schemas() -> tuple[dict[Any, Any], dict[str, Any]]:
+    """A reference for each model, and all definitions; pydantic tells apart what has one name in two modules."""
+    models: list[type[BaseModel]] = [topic.model for topic in TOPICS.values() if topic.model is not None]
     models += [model for kind in REQUESTS.values() for model in (kind.request, kind.answer)]
-    wanted: list[tuple[type[BaseModel], Mode]] = [(model, "validation") for model in dict.fromkeys([*models, Response])]
-    _, found = models_json_schema(wanted, ref_template="#/components/schemas/{model}")
+    models.append(Response)
+    wanted: list[tuple[type[BaseModel], Mode]] = [(model, "validation") for model in dict.fromkeys(models)]
+    keys, found = models_json_schema(wanted, ref_template="#/components/schemas/{model}")
     definitions: dict[str, Any] = found["$defs"]
-    return dict(sorted(definitions.items()))
-
-
-def _ref(model: type[BaseModel]) -> dict[str, Any]:
-    return {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {model: reference for (model, _), reference in keys.items()}, dict(sorted(definitions.items()))
 
 
 def _camel(name: str) -> str:

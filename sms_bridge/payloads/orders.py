@@ -24,6 +24,7 @@ from sms_bridge.core.model import AUTO, Rejection, SendRequest
 from sms_bridge.core.states import OnUnknown
 from sms_bridge.core.submission import MAX_TRANSACTION
 from sms_bridge.payloads import jsontext
+from sms_bridge.payloads.asking import Escalation, ExpectReply
 from sms_bridge.payloads.names import is_name
 
 MAX_PAYLOAD = 1024 * 1024  # bytes; 39 015 emoji, escaped, are 468 kB
@@ -42,7 +43,7 @@ ALIASES = {
     "message": "text",
     "content": "text",
 }
-LATER = ("sender", "expect_reply", "escalate")  # promised by the contract, not built yet
+LATER = ("sender",)  # promised by the contract, not built yet
 
 
 class Refused(Exception):
@@ -95,8 +96,8 @@ class SendOrder(BaseModel):
         None, description="destination port, TS 23.040 9.2.3.24.4"
     )
     sender: Any = Field(None, description="not supported yet")
-    expect_reply: Any = Field(None, description="not supported yet")
-    escalate: Any = Field(default_factory=list, description="not supported yet")
+    expect_reply: ExpectReply = Field(None, description="an answer is waited for, for so many seconds")
+    escalate: Escalation = Field(None, description="what is done when it has come to nothing after some time")
     transaction: Any = Field(None, description="any JSON value, echoed in each status")
 
 
@@ -194,7 +195,7 @@ def _request(found: dict[str, Any], recipient: str | None, modem: str | None) ->
     except ValidationError as error:
         raise _from_validation(error, found, recipient) from None
     for name in LATER:
-        if getattr(order, name) not in (None, []):
+        if getattr(order, name) is not None:
             raise _refused("not_supported", f"`{name}` is not supported yet: leave it out", found, recipient)
     data = _content(order, found, recipient)
     to = (recipient,) if recipient is not None else _recipients(order.to, found)
@@ -218,6 +219,8 @@ def _request(found: dict[str, Any], recipient: str | None, modem: str | None) ->
         encoding=order.encoding,
         transliterate=order.transliterate,
         transaction=order.transaction,
+        expect=order.expect_reply,
+        escalate=order.escalate,
     )
 
 
@@ -315,6 +318,8 @@ def _from_validation(error: ValidationError, found: dict[str, Any], recipient: s
     if field == "text" and first["type"] == "string_too_long":
         text = f"`text` has {len(found['text'])} characters; the longest message has 255 parts, {MAX_TEXT} characters"
         return _refused("too_long", text, found, recipient)
+    if field in ("expect_reply", "escalate"):
+        return _refused("invalid_field", first["msg"].removeprefix("Value error, "), found, recipient)
     hint = ""
     if field == "to" and isinstance(found.get("to"), int | float):
         hint = ": put quotes around it, a number without them loses its + and its zeros"

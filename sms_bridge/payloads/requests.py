@@ -19,7 +19,7 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Answer(BaseModel):
+class AnswerData(BaseModel):
     """The `data` of an answer whose `status` is ok."""
 
     model_config = ConfigDict(extra="allow")
@@ -125,7 +125,7 @@ class SelfTestRequest(Request):
     receiver: StrictStr | None = Field(None, description="a modem's name")
 
 
-class Orders(Answer):
+class Orders(AnswerData):
     """The last status of each recipient."""
 
     id: str
@@ -138,14 +138,14 @@ class Cancelled(Orders):
     cancelled: int
 
 
-class Resent(Answer):
+class Resent(AnswerData):
     """How many of state `unknown` are sent again."""
 
     id: str
     resent: int
 
 
-class Estimate(Answer):
+class Estimate(AnswerData):
     """What a text costs."""
 
     encoding: str
@@ -155,28 +155,28 @@ class Estimate(Answer):
     ucs2_characters: list[str]
 
 
-class InboxPage(Answer):
+class InboxPage(AnswerData):
     """Messages as on `sms/in`."""
 
     messages: list[dict[str, Any]]
     next: int | None
 
 
-class Renamed(Answer):
+class Renamed(AnswerData):
     """Both names."""
 
     old: str = Field(alias="from")
     new: str = Field(alias="to")
 
 
-class Removed(Answer):
+class Removed(AnswerData):
     """A modem is forgotten; so many orders failed with it."""
 
     modem: str
     failed: int
 
 
-class StepDone(Answer):
+class StepDone(AnswerData):
     """What was done."""
 
     step: str
@@ -184,7 +184,7 @@ class StepDone(Answer):
     sentence: str
 
 
-class Unlocked(Answer):
+class Unlocked(AnswerData):
     """The SIM's state after it."""
 
     sim: str
@@ -192,14 +192,14 @@ class Unlocked(Answer):
     puk_attempts_left: int | None
 
 
-class UssdSaid(Answer):
+class UssdSaid(AnswerData):
     """What the network said."""
 
     text: str | None
     session: Literal["open", "closed"]
 
 
-class AtSaid(Answer):
+class AtSaid(AnswerData):
     """The lines of an answer."""
 
     modem: str
@@ -207,7 +207,7 @@ class AtSaid(Answer):
     lines: list[str]
 
 
-class OptionsChanged(Answer):
+class OptionsChanged(AnswerData):
     """What was changed, and what waits for a restart."""
 
     changed: list[str]
@@ -216,7 +216,7 @@ class OptionsChanged(Answer):
     restart_for: list[str]
 
 
-class BackupMade(Answer):
+class BackupMade(AnswerData):
     """Where it is."""
 
     file: str
@@ -225,7 +225,7 @@ class BackupMade(Answer):
     left_out: list[str]
 
 
-class TestBegun(Answer):
+class TestBegun(AnswerData):
     """The test's order and its modems."""
 
     id: str
@@ -233,7 +233,7 @@ class TestBegun(Answer):
     receiver: str
 
 
-class Paused(Answer):
+class Paused(AnswerData):
     """Whether sending is paused."""
 
     paused: bool
@@ -245,7 +245,7 @@ class Kind:
     """One request: what it takes, what it answers."""
 
     request: type[BaseModel]
-    answer: type[BaseModel] = Answer
+    answer: type[BaseModel] = AnswerData
 
 
 REQUESTS: dict[str, Kind] = {

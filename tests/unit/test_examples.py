@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import SafeConstructor
 
 from hardware.types import ModemStatus, StorageStatus
+from sms_bridge.core.events import received_json
 from sms_bridge.core.model import OutboxKind, OutboxRow
 from sms_bridge.payloads.asyncapi import TOPICS, model_of
 from sms_bridge.payloads.orders import ALIASES, SendOrder
@@ -110,12 +111,12 @@ def test_a_flow_is_wired_and_its_topics_exist(file: Path) -> None:
             assert node.get("retain", "false") == "false"
 
 
-RECEIVED = {
-    "event_type": "received", "id": "01JD", "from": "+36301234567", "contact": "anna", "to": None, "text": " status ",
-    "modem": "stick-1", "route": "modem", "sent_at": None, "received_at": "2026-11-22T18:00:04+00:00", "parts": 1,
-    "partial": False, "missing": [], "encoding": "gsm7", "class": None, "type": "text", "port": None, "data": None,
-    "in_reply_to": None,
-}  # fmt: skip
+RECEIVED = json.loads(
+    received_json(
+        id="01JD", sender="+36301234567", contact="anna", to=None, text=" status ", modem="stick-1", sent_at=None,
+        received_at=1, parts=1, missing=[], encoding="gsm7", message_class=None, kind="text", port=None, data=None,
+    )
+)  # fmt: skip
 FAILED = {
     "event_type": "failed", "id": "alarm-1", "to": "+36301234567", "state": "failed", "route": "modem", "modem": "x",
     "sim": None, "parts": 1, "parts_sent": 0, "encoding": "gsm7", "attempt": 5, "ts": "2026-11-22T18:00:04+00:00",
