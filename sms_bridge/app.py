@@ -164,8 +164,8 @@ class Bridge:
             self._journal,
             self._mqtt,
             metadata.version("sms-bridge"),
-            contacts=lambda: sorted(settings.contacts),
-            groups=lambda: sorted(settings.groups),
+            contacts=self._guards.book.contacts,
+            groups=self._guards.book.groups,
             balance_of=lambda status: self._balances.of(status) if self._balances.asks(status) else None,
         )
         stack.push_async_callback(self._stop)
@@ -216,8 +216,9 @@ class Bridge:
             own_number=self._modems.own_number,
             clock_changed=self._clock_changed,
             recognise=self._tests.recognise,
+            contacts=self._guards.book,
+            guard=self._guards.guard,
             own_numbers=self._modems.own_numbers,
-            rules=self._guards.rules,
         )
         while True:
             try:
@@ -360,7 +361,7 @@ class Bridge:
         self._guards.adopt(settings)
         logging.getLogger().setLevel(settings.logging.level.upper())
         self._mqtt.show_log(settings.logging.mqtt)
-        self._mqtt.states.info(self._info())
+        self._tell_state()
 
     # The bridge's own topics and timers.
 
@@ -379,14 +380,15 @@ class Bridge:
                 "base_topic": settings.mqtt.base_topic,
                 "default_region": settings.default_region,
                 "modems": [modem.name for modem in settings.modems],
-                "contacts": sorted(settings.contacts),
-                "groups": sorted(settings.groups),
+                "contacts": sorted(self._guards.book.contacts()),
+                "groups": sorted(self._guards.book.groups()),
             },
         }
 
     def _tell_state(self) -> None:
         self._mqtt.states.info(self._info())
         self._mqtt.states.health(self.health())
+        self._home_assistant.refresh()
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()

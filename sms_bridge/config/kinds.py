@@ -274,7 +274,7 @@ class MapOf:
 
     def __init__(self, name: Kind, value: Kind, most: int, example: str) -> None:
         self._name = name
-        self._value = value
+        self.value = value
         self._most = most
         self._example = example
 
@@ -283,7 +283,7 @@ class MapOf:
         return {
             "type": ["object", "null"],
             "propertyNames": self._name.json,
-            "additionalProperties": self._value.json,
+            "additionalProperties": self.value.json,
             "maxProperties": self._most,
         }
 
@@ -298,7 +298,7 @@ class MapOf:
 
     def _entry(self, entry: tuple[str, Any]) -> Any:
         self._name(entry[0])
-        return self._value(entry[1])
+        return self.value(entry[1])
 
 
 class Section:
@@ -355,6 +355,21 @@ class Section:
         if SYNONYMS.get(word) in known:
             return SYNONYMS[word]
         return next(iter(difflib.get_close_matches(word, known, 1, 0.6)), "")
+
+
+class Either:
+    """A plain value, or a group of keys where there is more to say."""
+
+    def __init__(self, plain: Kind, full: Section) -> None:
+        self._plain = plain
+        self.full = full
+
+    @property
+    def json(self) -> dict[str, Any]:
+        return {"anyOf": [self._plain.json, self.full.json]}
+
+    def __call__(self, value: Any) -> Any:
+        return self.full(value) if isinstance(value, dict) else self._plain(value)
 
 
 def spoken(seconds: float) -> str:

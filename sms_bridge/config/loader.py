@@ -165,6 +165,7 @@ class _Loader:
 
     def _build(self, data: dict[str, Any], document: Document) -> Settings:
         from sms_bridge.config.sections.guards import guard_settings
+        from sms_bridge.config.sections.people import contact, group
 
         data_dir = self._data_dir
         if data_dir is None:
@@ -191,8 +192,8 @@ class _Loader:
             health=SilenceSettings(**data.get("health", {})),
             replies=ReplySettings(**data.get("replies", {})),
             home_assistant=HomeAssistantSettings(**data.get("home_assistant", {})),
-            contacts=MappingProxyType(data.get("contacts", {})),
-            groups=MappingProxyType({name: tuple(members) for name, members in data.get("groups", {}).items()}),
+            contacts=MappingProxyType({name: contact(entry) for name, entry in data.get("contacts", {}).items()}),
+            groups=MappingProxyType({name: group(entry) for name, entry in data.get("groups", {}).items()}),
             web=web_settings(data["web"], self._resolve, self._secret(document, "web")) if "web" in data else None,
             guards=guard_settings(data.get("guards", {})),
             source=self._path,

@@ -32,7 +32,9 @@ class GuardSettings:
     allow_satellite: bool = False
     allow_own_numbers: bool = False
     short_codes: tuple[str, ...] | None = ()  # None: all
-    urgent: int | None = None  # orders of this priority and above are held by no pause
+    urgent: int | None = None  # orders of this priority and above are held by no pause and no quiet hours
+    quiet_hours: tuple[str, ...] = ()  # of everybody, as `core.quiet.window` reads them
+    time_zone: str | None = None  # of quiet hours; None: the machine's
 
 
 class Refusal(NamedTuple):

@@ -16,7 +16,7 @@ from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.drafts import Listen, unheard
 from sms_bridge.core.errors import NumberError, StoreError
 from sms_bridge.core.events import event_json, mask_sim, rejection_event, status_json
-from sms_bridge.core.guards import NumberRules
+from sms_bridge.core.guarding import Guard
 from sms_bridge.core.model import (
     MODEMS,
     Accepted,
@@ -61,7 +61,7 @@ class Service:
         own_number: Callable[[str], str | None] = lambda modem: None,
         clock_changed: Callable[[int], None] = lambda by: None,
         recognise: Callable[[str | None], str | None] = lambda text: None,
-        rules: NumberRules | None = None,
+        guard: Guard | None = None,
         listener: Listener | None = None,
         own_numbers: Callable[[], Sequence[str]] = tuple,
     ) -> None:
@@ -76,7 +76,7 @@ class Service:
         self._knows_modem = knows_modem
         self._own_number = own_number
         self._clock_changed = clock_changed  # told by how many ms
-        self._rules = rules
+        self._guard = guard
         self._recognise = recognise  # the nonce of a self-test's message
         self._listener = listener or NoListener()
         self._own_numbers = own_numbers
@@ -342,7 +342,7 @@ class Service:
         self._next_due = due if due is not None else 2**62
 
     def _prepare(self, request: SendRequest, now: int) -> submission.Prepared:
-        return submission.prepare(request, now, self._settings, self._book, self._knows_modem, self._rules)
+        return submission.prepare(request, now, self._settings, self._book, self._knows_modem, self._guard)
 
     def _talk(self, tx: Transaction, now: int) -> Talk:
         return Talk(tx, now, self._settings, self._prepare, self._book, self._own)

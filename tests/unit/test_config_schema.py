@@ -84,6 +84,7 @@ WORDS = """
     x h hu HUN LS NO auto 5 311 3.1.1 debug loud stick-1 Stick sms/x sms/# $SYS ::1 192.168.1.1 mqtt://h /dev/x ttyUSB0
     socket://h:1 rfc2217://[::1]:4000 +36301234567 0000 12 45s 10m 24h 30d 1w 2-6 AT+CGSMS=1 x.pem
     860461024123456 86046102-412345-6 8936304444000012345 89-36304444000012345 1-1.3 1-1. usb1
+    UTC Europe/Budapest 22:00-07:00 22:00
     *100# *102*{digits}# 8936 (?P<amount>.) https://h:1/x
 """
 VALUES: list[Any] = [
@@ -106,6 +107,8 @@ VALUES: list[Any] = [
         ["*102*{digits}#"],
     ),
     *({}, {"x": 1}, {"anna": "+36301234567"}, {"123": "+36301234567"}, {"family": ["anna", "112"]}),
+    *({"anna": {"number": "+36301234567", "quiet_hours": "22:00-07:00"}}, {"anna": {"number": 1}}, {"anna": {}}),
+    *({"family": {"members": ["anna"]}}, {"family": {}}, ["22:00-07:00", "sat-sun 0:00-9:00"]),
     *({"port": "/dev/x"}, {"ca": "x.pem"}, {"topic": "plug/set", "off": "0", "on": "1"}, {"to": "1755", "text": "B"}),
 ]
 # What a group needs besides the key in question.

@@ -8,6 +8,7 @@ from typing import Any
 import voluptuous as vol
 
 from sms_bridge.config.kinds import Flag, ListOf, Section, Several, Text, Whole
+from sms_bridge.config.sections.people import HOURS, ZONE
 from sms_bridge.core.guards import GuardSettings
 
 
@@ -50,7 +51,11 @@ GUARDS = Section(
         _opt("allow_satellite", "true: satellite and worldwide networks too"): Flag(),
         _opt("allow_own_numbers", "true: the numbers of the bridge's own SIMs too"): Flag(),
         _opt("short_codes", "short codes that may be written to, or all"): Several(SHORT_CODE, "all", 1000, '- "1755"'),
-        _opt("urgent", "orders of this priority and above are sent though sending is paused"): Whole(-128, 127),
+        _opt("urgent", "orders of this priority and above are sent though sending is paused, and in quiet hours"): (
+            Whole(-128, 127)
+        ),
+        _opt("quiet_hours", "hours in which nothing is sent; orders wait for their end"): HOURS,
+        _opt("time_zone", "of quiet hours; without it that of this machine"): ZONE,
     },
     "deny: [+3690]",
 )
