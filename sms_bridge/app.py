@@ -248,7 +248,18 @@ class Bridge:
     def _web(self, handlers: dict[str, Handler]) -> Web:
         journal, service, queues, modems = self._journal, self._service, self._queues, self._modems
         return Web(
-            Parts(self._settings, journal, service, queues, modems, self._balances, self._mqtt, handlers, self.health)
+            Parts(
+                self._settings,
+                self._clock,
+                journal,
+                service,
+                queues,
+                modems,
+                self._balances,
+                self._mqtt,
+                handlers,
+                self.health,
+            )
         )
 
     async def _stop(self) -> None:

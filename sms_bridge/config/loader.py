@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from sms_bridge.config.errors import ConfigError, Problem
-from sms_bridge.config.sections.websettings import Secret, web_settings
+from sms_bridge.config.sections.websettings import Secret, web_settings, webhook_settings
 from sms_bridge.config.settings import (
     AtConsoleSettings,
     BalanceSettings,
@@ -196,6 +196,10 @@ class _Loader:
             groups=MappingProxyType({name: group(entry) for name, entry in data.get("groups", {}).items()}),
             web=web_settings(data["web"], self._resolve, self._secret(document, "web")) if "web" in data else None,
             guards=guard_settings(data.get("guards", {})),
+            webhooks=tuple(
+                webhook_settings(entry, index, self._secret(document))
+                for index, entry in enumerate(data.get("webhooks", []))
+            ),
             source=self._path,
         )
 

@@ -31,8 +31,8 @@ from sms_bridge.config.sections.guards import GUARDS
 from sms_bridge.config.sections.home_assistant import HOME_ASSISTANT
 from sms_bridge.config.sections.people import CONTACTS, GROUPS, PHONE, RAW_PHONE, phone_digits
 from sms_bridge.config.sections.replies import REPLIES
-from sms_bridge.config.sections.web import web
-from sms_bridge.config.sections.websettings import DEFAULT_SCOPES, WebSettings
+from sms_bridge.config.sections.web import WEBHOOK, web
+from sms_bridge.config.sections.websettings import DEFAULT_SCOPES, WebhookSettings, WebSettings
 from sms_bridge.config.settings import DAY, OFF_TIME, BalanceSettings, Settings, TlsSettings
 from sms_bridge.core.commands import FORBIDDEN_COMMANDS
 from sms_bridge.core.patterns import MAX_PATTERN
@@ -353,6 +353,7 @@ ROOT = Section(
             "level: info",
         ),
         _opt("web", "REST, health, metrics and live events over HTTP; off without it"): web(HOST),
+        _opt("webhooks", "where events are posted to"): ListOf(WEBHOOK, 32, "- url: https://house.example/sms"),
         _opt("guards", "who may be written to, how often, and when"): GUARDS,
         _opt("home_assistant", "devices and entities in Home Assistant"): HOME_ASSISTANT,
         _opt("contacts", "names for numbers; @name in orders"): CONTACTS,
@@ -382,6 +383,7 @@ def json_schema() -> dict[str, Any]:
     schema["properties"]["self_test"]["properties"]["between"]["default"] = "all"
     web_keys = schema["properties"]["web"]["properties"]
     _put_defaults(web_keys, WebSettings())
+    _put_defaults(schema["properties"]["webhooks"]["items"]["properties"], WebhookSettings("", ""))
     web_keys["tokens"]["items"]["properties"]["scopes"]["default"] = list(DEFAULT_SCOPES)
     schema["properties"]["home_assistant"]["properties"]["notify"]["default"] = "all"
     del schema["properties"]["mqtt"]["properties"]["host"]["default"]  # none named is not the same as 127.0.0.1

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from sms_bridge.config.sections.websettings import WebSettings
+from sms_bridge.config.sections.websettings import WebhookSettings, WebSettings
 from sms_bridge.core.choice import Sticky
 from sms_bridge.core.guards import GuardSettings
 from sms_bridge.core.people import Contact, Group
@@ -219,6 +219,7 @@ class Settings:
     contacts: Mapping[str, str | Contact] = field(default_factory=lambda: MappingProxyType({}))  # by alias
     groups: Mapping[str, tuple[str, ...] | Group] = field(default_factory=lambda: MappingProxyType({}))
     web: WebSettings | None = None  # None: no HTTP interface
+    webhooks: tuple[WebhookSettings, ...] = ()
     guards: GuardSettings = field(default_factory=GuardSettings)
     source: Path | None = None  # the file this came from
 

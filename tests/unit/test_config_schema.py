@@ -12,7 +12,7 @@ import pytest
 import voluptuous as vol
 
 from sms_bridge.config.schema import ROOT, json_schema
-from sms_bridge.config.sections.websettings import TokenSettings, WebSettings
+from sms_bridge.config.sections.websettings import TokenSettings, WebhookSettings, WebSettings
 from sms_bridge.config.settings import (
     BalanceSettings,
     BalanceSmsSettings,
@@ -209,5 +209,7 @@ def test_schema_and_settings_have_the_same_keys() -> None:
     assert web == properties["web"]["properties"].keys()
     token = {field.name for field in dataclasses.fields(TokenSettings)} | {"token_file", "env"}
     assert token == properties["web"]["properties"]["tokens"]["items"]["properties"].keys()
+    webhook = {field.name for field in dataclasses.fields(WebhookSettings)} | {"secret_file", "env"}
+    assert webhook == properties["webhooks"]["items"]["properties"].keys()
     sms = {field.name for field in dataclasses.fields(BalanceSmsSettings)} - {"senders"} | {"from"}
     assert sms == properties["balance"]["items"]["properties"]["sms"]["properties"].keys()
