@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
+from sms_bridge.payloads.people import ContactName, ContactRequest, GroupName, GroupRequest, NothingMore
 from sms_bridge.payloads.switches import PauseRequest, ResumeRequest
 
 
@@ -265,6 +266,12 @@ REQUESTS: dict[str, Kind] = {
     "modem/balance": Kind(OfModem),
     "modem/at": Kind(AtRequest, AtSaid),
     "sim/unlock": Kind(UnlockRequest, Unlocked),
+    "contacts/list": Kind(NothingMore),
+    "contacts/set": Kind(ContactRequest),
+    "contacts/remove": Kind(ContactName),
+    "groups/list": Kind(NothingMore),
+    "groups/set": Kind(GroupRequest),
+    "groups/remove": Kind(GroupName),
     "message/estimate": Kind(EstimateRequest, Estimate),
     "message/cancel": Kind(OfMessage, Cancelled),
     "message/get": Kind(OfMessage, Orders),
