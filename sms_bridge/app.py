@@ -307,7 +307,7 @@ class Bridge:
         modems = list(self._modems.statuses())
         working = self._modems.in_service()
         verdict = "pass" if working == len(modems) and modems else "warn" if working else "fail"
-        warnings = [*self._service.warnings(), *self._guards.holds.warnings()]
+        warnings = [*self._service.warnings(), *self._guards.warnings()]
         if warnings and verdict == "pass":
             verdict = "warn"
         return {

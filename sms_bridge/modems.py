@@ -258,6 +258,8 @@ class Modems:
         self.modem_changed(modem.status)
 
     def modem_changed(self, status: ModemStatus) -> None:
+        if (route := self._routes.get(status.name)) is not None:
+            route.modem_changed()
         if self._mqtt is not None:
             self._mqtt.states.modem_changed(status)
             self._publish_list(only_if_changed=True)

@@ -18,6 +18,7 @@ from sms_bridge.config.kinds import (
     Flag,
     ListOf,
     Number,
+    Rate,
     Real,
     Section,
     Several,
@@ -35,6 +36,7 @@ from sms_bridge.config.sections.web import WEBHOOK, web
 from sms_bridge.config.sections.websettings import DEFAULT_SCOPES, WebhookSettings, WebSettings
 from sms_bridge.config.settings import DAY, OFF_TIME, BalanceSettings, Settings, TlsSettings
 from sms_bridge.core.commands import FORBIDDEN_COMMANDS
+from sms_bridge.core.guards import Rate as Limit
 from sms_bridge.core.patterns import MAX_PATTERN
 
 BAUDRATES = (1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600)
@@ -401,6 +403,8 @@ def _put_defaults(properties: dict[str, Any], group: Any) -> None:
             value = Budget.spoken(value)
         elif isinstance(value, tuple) and all(isinstance(part, str) for part in value):
             value = list(value)
+        elif isinstance(value, Limit):
+            value = Rate.spoken(value.most, value.seconds)
         elif isinstance(value, tuple):
             value = "-".join(f"{part:g}" for part in value)
         elif isinstance(value, Enum):

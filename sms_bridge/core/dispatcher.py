@@ -107,6 +107,13 @@ class Dispatcher:
         finally:
             self._waiters.pop(waiter, None)
 
+    def renew(self, modem: ClaimantView) -> None:
+        """What waits under that name has another SIM now: its limits, conversations and half-sent messages count."""
+        for waiter, known in list(self._waiters.items()):
+            if known.name == modem.name and known != modem:
+                self._waiters[waiter] = modem
+                self._wake()
+
     def try_claim(self, modem: ClaimantView) -> Job | None:
         """An order that this modem may send now, or None."""
         now = self._seen[modem.name] = self._now()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import tzinfo
 from typing import NamedTuple
 
 from sms_bridge.core import quiet
+from sms_bridge.core.brakes import Brakes, Spent, Tally
 from sms_bridge.core.clock import SET_AFTER
 from sms_bridge.core.guards import OWN_SOURCES, GuardSettings, NumberRules, Refusal
 from sms_bridge.core.model import Order
 from sms_bridge.core.numbers import ContactBook
 from sms_bridge.core.people import Contact, Group
 
+TOLD = 600.0  # s for which health speaks of orders that were too many
 _SETTLED = 16  # looks at most, until hours that hand over to each other have an end in common
 
 
@@ -32,9 +35,13 @@ class Guard:
         book: ContactBook,
         own_numbers: Callable[[], Collection[str]] = tuple,
         local: tzinfo | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`local`: the machine's time zone; None: it is looked up, which reads a file."""
         self.rules = NumberRules(settings, own_numbers)
+        self._brakes = Brakes(settings)
+        self._monotonic = monotonic
+        self._tripped: dict[str, tuple[float, str]] = {}  # code -> when it refused last, and the text
         self._book = book
         self._local = local or quiet.local_zone()
         self._passed: dict[tuple[tuple[str, ...], str | None], tuple[int, int | None]] = {}
@@ -43,6 +50,7 @@ class Guard:
     def adopt(self, settings: GuardSettings) -> None:
         """These hold from now on."""
         self.rules.adopt(settings)
+        self._brakes.adopt(settings)
         self._settings = settings
 
     @property
@@ -53,6 +61,35 @@ class Guard:
     def refusal(self, source: str, number: str) -> Refusal | None:
         """Why nothing is sent to `number` (E.164, or a short code); None: it is."""
         return None if source in OWN_SOURCES else self.rules.refusal(number)
+
+    def too_much(self, order: Order, tally: Tally) -> Refusal | None:
+        """Why there are too many such orders; None: there are not. `tally` knows those of the same batch."""
+        if order.source in OWN_SOURCES or self._urgent(-order.precedence, self._settings.urgent):
+            return None
+        who, now = self._book.who(order.to), self._monotonic()
+        found = self._brakes.refusal(_spent(order), who.per_day if who is not None else None, now, tally)
+        if found is not None:
+            self._tripped[found.code] = (now, found.text)
+        return found
+
+    def count(self, orders: Iterable[Order], age: float = 0.0) -> None:
+        """These were accepted `age` seconds ago."""
+        self._brakes.count(map(_spent, orders), self._monotonic(), age)
+
+    def heard(self, number: str) -> None:
+        """`number` has written."""
+        self._brakes.heard(number, self._monotonic())
+
+    def restore(self, late: Iterable[tuple[float, Spent]]) -> None:
+        """What was accepted before this process: (seconds ago, order), oldest first."""
+        now = self._monotonic()
+        for age, order in late:
+            self._brakes.count([order], now, age)
+
+    def warnings(self) -> list[str]:
+        """What a person should know, as sentences."""
+        since = self._monotonic() - TOLD
+        return [f"orders were rejected lately: {text}" for at, text in self._tripped.values() if at > since]
 
     def quiet_until(
         self, source: str, number: str, priority: int, at: int, groups: Sequence[str] | None = None
@@ -117,3 +154,12 @@ class Guard:
 
     def _urgent(self, priority: int, least: int | None) -> bool:
         return least is not None and priority >= least
+
+
+def spent(number: str, content: str | bytes | None, parts: int) -> Spent:
+    """What the brakes count of an order."""
+    return Spent(number, hash(content), parts)
+
+
+def _spent(order: Order) -> Spent:
+    return spent(order.to, order.text if order.data is None else order.data, order.parts)

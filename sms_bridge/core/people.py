@@ -16,6 +16,7 @@ class Contact:
     priority_breaks_quiet: int | None = None  # orders of this priority and above are sent all the same
     language: str | None = None  # ISO 639, such as hu
     transliterate: bool = False  # as if each order said so
+    per_day: int | None = None  # messages in any 24 hours
     modem: str | None = None  # as if each order that names none said so
 
     @property

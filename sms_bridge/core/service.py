@@ -11,6 +11,7 @@ from typing import Any
 from hardware.pdu import Deliver
 from hardware.types import ReceivedPdu
 from sms_bridge.core import arrivals, escalation, inbound, replies, retention, sending, submission, timekeeping
+from sms_bridge.core.brakes import Tally
 from sms_bridge.core.clock import JUMP, SET_AFTER, STEP, Clock, SystemClock, from_ms, rfc3339
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.drafts import Listen, unheard
@@ -121,7 +122,8 @@ class Service:
         StoreError: nothing was committed, so nothing may be acknowledged.
         """
         now = self._clock.now()
-        prepared = [self._prepare(request, now) for request in batch]
+        tally = Tally()
+        prepared = [self._prepare(request, now, tally) for request in batch]
         results, ready = await self._journal.write(lambda tx: submission.store(tx, prepared, now))
         for item in prepared:
             for order in item.orders:
@@ -130,6 +132,7 @@ class Service:
                 if order.stage is Stage.READY:
                     ready.append(order)
                 self._note_due(order.send_at, order.deadline)
+            self._count(item.orders)
             if item.orders and item.orders[0].seq:
                 self._note_wishes(item.request, now)
         if ready:
@@ -172,7 +175,7 @@ class Service:
         self._dispatcher.forget(moved)  # one that waited for a second try needs none now
         for item in items:
             if isinstance(item.pdu.pdu, Deliver):
-                self._dispatcher.heard_from(item.scope, inbound.sender_of(item))
+                self._heard(item.scope, inbound.sender_of(item))
         self._ordered(said)
 
     async def receive_receipts(self, batch: Sequence[Receipt]) -> None:
@@ -202,7 +205,7 @@ class Service:
             due, fresh, said = await self._journal.write(partial(store, hear=False))
         self._note_due(due)
         for message in fresh:
-            self._dispatcher.heard_from(message.route, arrivals.sender_of(message, settings.default_region))
+            self._heard(message.route, arrivals.sender_of(message, settings.default_region))
         self._ordered(said)
 
     async def _receive_singly(self, items: list[inbound.Incoming], now: int) -> None:
@@ -341,8 +344,18 @@ class Service:
             due = await self._journal.read(lambda reader: reader.next_due())
         self._next_due = due if due is not None else 2**62
 
-    def _prepare(self, request: SendRequest, now: int) -> submission.Prepared:
-        return submission.prepare(request, now, self._settings, self._book, self._knows_modem, self._guard)
+    def _prepare(self, request: SendRequest, now: int, tally: Tally | None = None) -> submission.Prepared:
+        return submission.prepare(request, now, self._settings, self._book, self._knows_modem, self._guard, tally)
+
+    def _count(self, orders: Sequence[Order]) -> None:
+        """Those of them that were accepted, and are new."""
+        if self._guard is not None and orders:
+            self._guard.count([order for order in orders if order.seq])
+
+    def _heard(self, scope: str, number: str) -> None:
+        self._dispatcher.heard_from(scope, number)
+        if self._guard is not None:
+            self._guard.heard(number)
 
     def _talk(self, tx: Transaction, now: int) -> Talk:
         return Talk(tx, now, self._settings, self._prepare, self._book, self._own)
@@ -357,6 +370,7 @@ class Service:
 
     def _ordered(self, orders: list[Order]) -> None:
         """Orders that a transaction has made beside its own work."""
+        self._count(orders)
         for order in orders:
             self._note_due(order.send_at, order.deadline)
         if orders:

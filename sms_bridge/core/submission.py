@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from hardware.pdu import PduError, SubmitRequest, encode, estimate
 from sms_bridge.core import ulid, wishes
 from sms_bridge.core.asking import AskError
+from sms_bridge.core.brakes import Tally
 from sms_bridge.core.clock import SET_AFTER, rfc3339, to_ms
 from sms_bridge.core.errors import NumberError
 from sms_bridge.core.events import is_writable, rejection_event, status_json, to_json
@@ -46,6 +47,7 @@ class Prepared:
     orders: list[Order] = field(default_factory=list)
     statuses: list[str] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
+    stopped: list[Rejection] = field(default_factory=list)  # unless the same order was accepted before
 
 
 class _Refused(Exception):
@@ -62,8 +64,12 @@ def prepare(
     book: ContactBook,
     knows_modem: Callable[[str], bool],
     guard: Guard | None = None,
+    tally: Tally | None = None,
 ) -> Prepared:
-    """Check `request` and make its orders; never raises for what the request contains. No `guard`: all go."""
+    """Check `request` and make its orders; never raises for what the request contains. No `guard`: all go.
+
+    `tally`: what was prepared before in the same batch.
+    """
     prepared = Prepared(request, request.id or ulid.new(now), b"")
     transaction = "null"
     try:
@@ -78,6 +84,7 @@ def prepare(
         prepared.id = prepared.id if is_writable(prepared.id) else ascii(prepared.id[:MAX_ID])
         prepared.rejections.append(_rejection(prepared, refused.code, refused.text, _sole(request)))
         return prepared
+    tally = tally if tally is not None else Tally()
     prepared.fingerprint = fingerprint(request)
     if request.expires_in is not None:
         prepared.expires_at = now + round(request.expires_in * 1000)
@@ -94,6 +101,11 @@ def prepare(
         if who is not None and who.modem is not None and request.modem == AUTO and knows_modem(who.modem):
             order.modem_wanted, order.lane = who.modem, lane_of(who.modem)
         if guard is not None:
+            if (refusal := guard.too_much(order, tally)) is not None:
+                stop = _rejection(prepared, refusal.code, refusal.text, recipient)
+                stop.retryable = refusal.retryable
+                prepared.stopped.append(stop)
+                continue
             _keep_quiet(order, groups, guard, now)
         prepared.orders.append(order)
         prepared.statuses.append(status_json(status_of(order)))
@@ -139,14 +151,15 @@ def store(tx: Transaction, batch: Sequence[Prepared], now: int) -> tuple[list[Ac
             continue
         for status in prepared.statuses:
             tx.emit(OutboxKind.STATUS, status)
-        _reject_all(tx, prepared.rejections, now)
+        rejections = [*prepared.rejections, *prepared.stopped]
+        _reject_all(tx, rejections, now)
         if prepared.orders:
             fresh[prepared.id] = prepared
             orders += prepared.orders
             state = prepared.orders[0].state
-            results.append(Accepted(prepared.id, len(prepared.orders), rejections=prepared.rejections, state=state))
+            results.append(Accepted(prepared.id, len(prepared.orders), rejections=rejections, state=state))
         else:
-            results.append(Rejected(prepared.id, prepared.rejections))
+            results.append(Rejected(prepared.id, rejections))
     if orders:
         tx.add_orders(orders)
         keys = [
@@ -180,7 +193,7 @@ def _known(tx: Transaction, prepared: Prepared, fresh: dict[str, Prepared], stor
         if earlier is not None:
             return earlier.orders
         return tx.orders_of(prepared.id) if prepared.id in stored else []
-    if request.redelivered and request.delivery_key is not None and prepared.orders:
+    if request.redelivered and request.delivery_key is not None and (prepared.orders or prepared.stopped):
         id = tx.id_of_delivery(request.delivery_key)
         if id is not None:
             return tx.orders_of(id)

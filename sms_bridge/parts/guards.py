@@ -15,6 +15,7 @@ from sms_bridge.mqtt.people import people_handlers
 from sms_bridge.mqtt.requests import Handler
 from sms_bridge.mqtt.switches import pause_handlers
 from sms_bridge.store.journal import Journal
+from sms_bridge.store.late import late_orders
 from sms_bridge.store.people import PeopleTable
 
 OWN_AGE = 5.0  # s after which the modems are asked for their SIMs' numbers again: not with each order
@@ -37,7 +38,8 @@ class Guards:
         self.book = Book(
             settings.contacts, settings.groups, settings.default_region, PeopleTable(journal), self._people_changed
         )
-        self.guard = Guard(settings.guards, self.book, self._own)
+        self.guard = Guard(settings.guards, self.book, self._own, monotonic=clock.monotonic)
+        self._journal = journal
         self.holds = Holds(journal, dispatcher, clock)
         self._settings = settings.guards
         self._changed = changed
@@ -59,6 +61,11 @@ class Guards:
         await self.book.start()
         await self.holds.start()
         self._apply()
+        self.guard.restore(await late_orders(self._journal, self._clock.now()))
+
+    def warnings(self) -> list[str]:
+        """What a person should know, as sentences."""
+        return [*self.holds.warnings(), *self.guard.warnings()]
 
     async def pause(self, reason: str | None = None) -> bool:
         """See `Holds.pause`."""

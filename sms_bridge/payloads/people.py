@@ -57,6 +57,7 @@ class ContactRequest(_Request):
     priority_breaks_quiet: Priority | None = Field(None, description="orders of this priority are sent all the same")
     language: StrictStr | None = Field(None, pattern=r"^[a-z]{2,3}$", description="such as hu")
     transliterate: StrictBool = Field(False, description="as if each order said so")
+    per_day: Annotated[StrictInt, Field(ge=1, le=1000)] | None = Field(None, description="messages in any 24 hours")
     modem: StrictStr | None = Field(
         None, pattern=r"^[a-z0-9_-]{1,64}$", description="as if each order that names none said so"
     )

@@ -84,7 +84,7 @@ WORDS = """
     x h hu HUN LS NO auto 5 311 3.1.1 debug loud stick-1 Stick sms/x sms/# $SYS ::1 192.168.1.1 mqtt://h /dev/x ttyUSB0
     socket://h:1 rfc2217://[::1]:4000 +36301234567 0000 12 45s 10m 24h 30d 1w 2-6 AT+CGSMS=1 x.pem
     860461024123456 86046102-412345-6 8936304444000012345 89-36304444000012345 1-1.3 1-1. usb1
-    UTC Europe/Budapest 22:00-07:00 22:00
+    20/1h 5/10m 500/day off UTC Europe/Budapest 22:00-07:00 22:00
     *100# *102*{digits}# 8936 (?P<amount>.) https://h:1/x
 """
 VALUES: list[Any] = [
