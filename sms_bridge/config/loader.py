@@ -49,6 +49,7 @@ ENV_PASSWORD = "SMS_BRIDGE_MQTT_PASSWORD"
 ENV_HOST, ENV_PORT, ENV_USERNAME = "SMS_BRIDGE_MQTT_HOST", "SMS_BRIDGE_MQTT_PORT", "SMS_BRIDGE_MQTT_USERNAME"
 FILE_NAME = "sms-bridge.yaml"
 PLACES = (Path(FILE_NAME), Path("/etc") / FILE_NAME)
+SERVICE = Path("/var/lib/sms-bridge") / FILE_NAME  # where the service's options are, for who looks at it with sudo
 MAX_PASSWORD_FILE = 4096
 MIN_SECRET = 16  # characters of a token or secret that stands in a file or in the environment
 
@@ -62,7 +63,7 @@ def find(environ: Mapping[str, str] = os.environ, data_dir: Path | None = None) 
     if environ.get(ENV_FILE):
         return Path(environ[ENV_FILE])
     own = (data_dir or default_data_dir(environ)) / FILE_NAME
-    return next((place for place in (*PLACES, own) if _exists(place)), None)
+    return next((place for place in (*PLACES, own, SERVICE) if _exists(place)), None)
 
 
 def load(

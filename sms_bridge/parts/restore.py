@@ -110,7 +110,8 @@ def _manifest(staging: Path, archive: Path) -> Manifest:
         if found.get("format") != FORMAT:
             raise RestoreError(f"{archive} is of a newer sms-bridge, or no backup", hint="Restore it with that one.")
         manifest = Manifest(**{one.name: found[one.name] for one in fields(Manifest)})
-        if not all(isinstance(text, str) for pair in manifest.files.items() for text in pair):
+        texts = [text for pair in manifest.files.items() for text in pair] + manifest.left_out
+        if not all(isinstance(text, str) and text.isprintable() for text in texts):
             raise TypeError
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RestoreError(f"{archive} is no backup of sms-bridge: it has no manifest") from error
