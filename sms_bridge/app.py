@@ -38,6 +38,7 @@ from sms_bridge.mqtt.requests import Handler
 from sms_bridge.mqtt.settings import MqttSettings, TlsSettings
 from sms_bridge.observe.systemd import Notifier
 from sms_bridge.parts.administration import backup_handler, console_handlers, option_handlers
+from sms_bridge.parts.automation import Automation
 from sms_bridge.parts.backup import Source
 from sms_bridge.parts.guards import Guards
 from sms_bridge.parts.home_assistant import HomeAssistant
@@ -101,6 +102,7 @@ class Bridge:
         self._tests: SelfTests
         self._balances: Balances
         self._guards: Guards
+        self._automation = Automation(settings)
         self._ussd = UssdDesk(self._modems.__getitem__, lambda *heard: self._balances.heard(*heard))
         self._mqtt: Mqtt
         self._home_assistant: HomeAssistant
@@ -177,11 +179,12 @@ class Bridge:
         self._own(self._tick(), "tick")
         self._own(self._mending.restore_power(), "power-switches")
         self._own(self._balances.run(), "balances")
+        self._automation.start(self._journal, self._clock, self._mqtt.order)
         self._systemd.ready()
         self._own(self._watch().run(), "watch")
-        web = self._web(handlers)
-        stack.push_async_callback(web.stop)
-        await web.start()
+        self._web = self._make_web(handlers)
+        stack.push_async_callback(self._web.stop)
+        await self._web.start()
         # What was imported and built so far stays: no collection need look at it again.
         gc.freeze()
         if self._journal.opened.check_pending:
@@ -219,6 +222,7 @@ class Bridge:
             contacts=self._guards.book,
             guard=self._guards.guard,
             own_numbers=self._modems.own_numbers,
+            listener=self._automation.listener,
         )
         while True:
             try:
@@ -245,7 +249,7 @@ class Bridge:
         if self._journal.opened.damaged_copy is not None:
             await self._service.event("journal_damaged", moved_to=str(self._journal.opened.damaged_copy))
 
-    def _web(self, handlers: dict[str, Handler]) -> Web:
+    def _make_web(self, handlers: dict[str, Handler]) -> Web:
         journal, service, queues, modems = self._journal, self._service, self._queues, self._modems
         return Web(
             Parts(
@@ -266,6 +270,7 @@ class Bridge:
         """In order: intake, sends, modems, what is left to publish. The journal closes after this."""
         await self._mqtt.stop_intake()
         await self._stop_sending()
+        await self._automation.stop()
         await _discard(*self._tasks)
         await self._home_assistant.stop()
         await self._mqtt.stop()
@@ -307,7 +312,8 @@ class Bridge:
         modems = list(self._modems.statuses())
         working = self._modems.in_service()
         verdict = "pass" if working == len(modems) and modems else "warn" if working else "fail"
-        warnings = [*self._service.warnings(), *self._guards.warnings()]
+        web = self._web.warnings() if self._web is not None else []
+        warnings = [*self._service.warnings(), *self._guards.warnings(), *web]
         if warnings and verdict == "pass":
             verdict = "warn"
         return {
