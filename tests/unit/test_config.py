@@ -455,3 +455,19 @@ def test_anchors_are_read(tmp_path: Path) -> None:
     settings = load(write(tmp_path, text))
     assert settings.contacts["office"] == "+36301234567"
     assert settings.groups["b"] == ("@anna",)
+
+
+def test_a_container_is_told_of_its_broker_by_the_environment(tmp_path: Path) -> None:
+    environ = {
+        f"SMS_BRIDGE_MQTT_{key}": value for key, value in (("HOST", "broker"), ("PORT", "1884"), ("USERNAME", "me"))
+    }
+    for found in (load(environ=environ), load(write(tmp_path, "mqtt: {base_topic: home/sms}\n"), environ=environ)):
+        assert (found.mqtt.host, found.mqtt.port, found.mqtt.username, found.mqtt.local) == (
+            "broker",
+            1884,
+            "me",
+            False,
+        )
+    assert load(write(tmp_path, "mqtt: {host: mine}\n"), environ=environ).mqtt.port == 1883, "the file wins as a whole"
+    with pytest.raises(ConfigError, match=r"SMS_BRIDGE_MQTT_PORT: must be a whole number"):
+        load(environ={**environ, "SMS_BRIDGE_MQTT_PORT": "x"})
