@@ -274,7 +274,7 @@ class MapOf:
 
     def __init__(self, name: Kind, value: Kind, most: int, example: str) -> None:
         self._name = name
-        self._value = value
+        self.value = value
         self._most = most
         self._example = example
 
@@ -283,7 +283,7 @@ class MapOf:
         return {
             "type": ["object", "null"],
             "propertyNames": self._name.json,
-            "additionalProperties": self._value.json,
+            "additionalProperties": self.value.json,
             "maxProperties": self._most,
         }
 
@@ -298,7 +298,7 @@ class MapOf:
 
     def _entry(self, entry: tuple[str, Any]) -> Any:
         self._name(entry[0])
-        return self._value(entry[1])
+        return self.value(entry[1])
 
 
 class Section:

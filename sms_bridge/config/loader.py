@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -144,6 +145,7 @@ class _Loader:
 
     def _build(self, data: dict[str, Any], document: Document) -> Settings:
         from sms_bridge.config.sections.guards import guard_settings
+        from sms_bridge.config.sections.smpp import smpp_settings
 
         data_dir = self._data_dir
         if data_dir is None:
@@ -171,6 +173,7 @@ class _Loader:
             contacts=MappingProxyType(data.get("contacts", {})),
             groups=MappingProxyType({name: tuple(members) for name, members in data.get("groups", {}).items()}),
             guards=guard_settings(data.get("guards", {})),
+            smpp=smpp_settings(data.get("smpp", {}), self._environ, self._resolve, partial(self._problem, document)),
             source=self._path,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
@@ -29,7 +30,9 @@ from sms_bridge.config.kinds import (
 )
 from sms_bridge.config.sections.guards import GUARDS
 from sms_bridge.config.sections.home_assistant import HOME_ASSISTANT
+from sms_bridge.config.sections.smpp import ACCOUNTS
 from sms_bridge.config.settings import DAY, OFF_TIME, BalanceSettings, Settings, TlsSettings
+from sms_bridge.config.smpp import SmppSettings
 from sms_bridge.core.patterns import MAX_PATTERN
 
 BAUDRATES = (1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600)
@@ -372,6 +375,7 @@ ROOT = Section(
         ),
         _opt("guards", "who may be written to, how often, and when"): GUARDS,
         _opt("home_assistant", "devices and entities in Home Assistant"): HOME_ASSISTANT,
+        _opt("smpp", "accounts at message centres (SMPP 3.4), by names of your own"): ACCOUNTS,
         _opt("contacts", "names for numbers; @name in orders"): MapOf(ALIAS, PHONE, 10_000, 'anna: "+36301234567"'),
         _opt("groups", "names for several contacts or numbers"): MapOf(
             ALIAS, ListOf(MEMBER, 10_000, "- anna"), 1000, "family: [anna, bela]"
@@ -394,6 +398,7 @@ def json_schema() -> dict[str, Any]:
     _put_defaults(tls["properties"], TlsSettings())
     item = schema["properties"]["modems"]["items"]["properties"]
     _put_defaults(schema["properties"]["balance"]["items"]["properties"], BalanceSettings())
+    _put_defaults(schema["properties"]["smpp"]["additionalProperties"]["properties"], SmppSettings())
     item["baudrate"]["default"], item["enabled"]["default"] = 115_200, True
     for recovery in (schema["properties"]["recovery"], item["recovery"]):
         recovery["properties"]["power_switch"]["properties"]["off_time"]["default"] = OFF_TIME
@@ -417,5 +422,7 @@ def _put_defaults(properties: dict[str, Any], group: Any) -> None:
             value = "-".join(f"{part:g}" for part in value)
         elif isinstance(value, Enum):
             value = value.value
+        elif isinstance(value, Mapping):
+            continue
         if value not in (None, "") and not dataclasses.is_dataclass(value):
             rule["default"] = value

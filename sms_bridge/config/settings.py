@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from sms_bridge.config.smpp import SmppSettings
 from sms_bridge.core.choice import Sticky
 from sms_bridge.core.guards import GuardSettings
 from sms_bridge.core.quota import NO_LIMITS, Limits
@@ -210,6 +211,7 @@ class Settings:
     contacts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # alias -> number
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))  # -> @aliases, numbers
     guards: GuardSettings = field(default_factory=GuardSettings)
+    smpp: Mapping[str, SmppSettings] = field(default_factory=lambda: MappingProxyType({}))  # accounts by name
     source: Path | None = None  # the file this came from
 
     def power_switch_of(self, modem: str) -> PowerSwitchSettings | None:
