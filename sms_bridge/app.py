@@ -25,6 +25,7 @@ from sms_bridge.core.clock import SystemClock
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.errors import CoreError, StoreError
 from sms_bridge.core.queues import Queues
+from sms_bridge.core.routes import Routes
 from sms_bridge.core.selftest import SelfTests
 from sms_bridge.core.service import Service
 from sms_bridge.core.settings import DAY, CoreSettings
@@ -37,12 +38,17 @@ from sms_bridge.mqtt.handlers import make_handlers
 from sms_bridge.mqtt.requests import Handler
 from sms_bridge.mqtt.settings import MqttSettings, TlsSettings
 from sms_bridge.observe.systemd import Notifier
-from sms_bridge.parts.administration import option_handlers
+from sms_bridge.parts.administration import backup_handler, console_handlers, option_handlers
+from sms_bridge.parts.backup import Source
 from sms_bridge.parts.guards import Guards
 from sms_bridge.parts.home_assistant import HomeAssistant
 from sms_bridge.parts.options import Options
+from sms_bridge.parts.smpp import Smpp
+from sms_bridge.parts.web import Parts, Web
+from sms_bridge.routes.console import AtConsole
 from sms_bridge.routes.mending import Mending
 from sms_bridge.routes.ussd import UssdDesk
+from sms_bridge.store.folder import FolderLock
 from sms_bridge.store.journal import Journal
 from sms_bridge.store.modems import ModemTable
 from sms_bridge.store.pins import PinFile
@@ -131,6 +137,7 @@ class Bridge:
         settings = self._settings
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, _make_private, settings.data_dir)
+        stack.callback((await loop.run_in_executor(None, FolderLock(settings.data_dir).take)).release)
         broker = asyncio.create_task(self._broker(stack))
         try:
             self._journal = await Journal.open(settings.data_dir, clock=self._clock)
@@ -138,17 +145,19 @@ class Bridge:
             await self._build(stack)
             stack.push_async_callback(self._stop_sending)  # should the rest of the start fail
             await self._modems.start(self._service, self._dispatcher, self._queues, ModemTable(self._journal))
+            await self._smpp.start(self._service)
             host, port = await broker
         except BaseException:
             await _discard(broker)
             raise
         mqtt_settings = await loop.run_in_executor(None, _mqtt_settings, settings, host, port)
+        handlers = self._handlers()
         self._mqtt = Mqtt(
             mqtt_settings,
             service=self._service,
             journal=self._journal,
             data=settings.data_dir,
-            handlers=self._handlers(),
+            handlers=handlers,
             queue_of=self._modems.queue_of,
             balance_of=self._balances.of,
             on_problem=self._problem,
@@ -173,6 +182,9 @@ class Bridge:
         self._own(self._balances.run(), "balances")
         self._systemd.ready()
         self._own(self._watch().run(), "watch")
+        web = self._web(handlers)
+        stack.push_async_callback(web.stop)
+        await web.start()
         # What was imported and built so far stays: no collection need look at it again.
         gc.freeze()
         if self._journal.opened.check_pending:
@@ -180,7 +192,10 @@ class Bridge:
 
     async def _build(self, stack: AsyncExitStack) -> None:
         core = _core_settings(self._settings)
-        self._dispatcher = Dispatcher(self._journal, core, self._clock, self._modems.limits_of)
+        self._dispatcher = Dispatcher(
+            self._journal, core, self._clock, self._modems.limits_of, Routes(self._settings.routing)
+        )
+        self._smpp = Smpp(self._settings, core, self._journal, self._dispatcher, self._clock, self._record_event)
         self._queues = Queues(self._journal, self._dispatcher)
         stack.push_async_callback(self._dispatcher.stop)
         self._tests = SelfTests(
@@ -234,6 +249,12 @@ class Bridge:
         if self._journal.opened.damaged_copy is not None:
             await self._service.event("journal_damaged", moved_to=str(self._journal.opened.damaged_copy))
 
+    def _web(self, handlers: dict[str, Handler]) -> Web:
+        journal, service, queues, modems = self._journal, self._service, self._queues, self._modems
+        return Web(
+            Parts(self._settings, journal, service, queues, modems, self._balances, self._mqtt, handlers, self.health)
+        )
+
     async def _stop(self) -> None:
         """In order: intake, sends, modems, what is left to publish. The journal closes after this."""
         await self._mqtt.stop_intake()
@@ -244,7 +265,7 @@ class Bridge:
 
     async def _stop_sending(self) -> None:
         """Idempotent."""
-        await self._modems.stop(self._settings.sending.stop_grace)
+        await asyncio.gather(self._modems.stop(self._settings.sending.stop_grace), self._smpp.stop())
 
     async def _broker(self, stack: AsyncExitStack) -> tuple[str, int]:
         """Where the broker is; without a configured one, this machine's, or a child of ours."""
@@ -278,7 +299,8 @@ class Bridge:
         """The payload of `sms/bridge/health`."""
         modems = list(self._modems.statuses())
         working = self._modems.in_service()
-        verdict = "pass" if working == len(modems) and modems else "warn" if working else "fail"
+        there, up = len(modems) + len(self._smpp), working + self._smpp.up
+        verdict = "pass" if up == there and there else "warn" if up else "fail"
         warnings = [*self._service.warnings(), *self._guards.holds.warnings()]
         if warnings and verdict == "pass":
             verdict = "warn"
@@ -290,6 +312,7 @@ class Bridge:
             "queue": self._queues.total,
             "sending": self._dispatcher.sending,
             "modems": {"total": len(modems), "ready": working},
+            "routes": self._service.routes(),
             **self._modems.totals(),
             "mqtt": {"connected": self._mqtt.link.connected, "connects": self._mqtt.link.connects},
             "journal": {"commits": self._journal.commits},
@@ -314,11 +337,6 @@ class Bridge:
             self._code = RESTART
             self._ended.set()
 
-        async def backup(_fields: dict[str, Any]) -> dict[str, Any]:
-            target = self._journal.path.with_name(f"backup-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.db")
-            await self._journal.backup(target)
-            return {"file": str(target)}
-
         handlers = make_handlers(
             self._service,
             modems=self._modems.names,
@@ -334,7 +352,10 @@ class Bridge:
             self_test=self._tests.begin,
         )
         about = option_handlers(self._options, lambda: {each.name: each for each in self._modems.statuses()})
-        return {**handlers, **about, **self._guards.handlers(), "backup": backup}
+        if self._settings.at_console.enabled:
+            about |= console_handlers(AtConsole(self._modems.__getitem__), self._modems.names)
+        source = Source(self._settings.data_dir, self._settings.source, self._journal.backup)
+        return {**handlers, **about, **self._guards.handlers(), "backup": backup_handler(source)}
 
     def _adopt(self, settings: Settings) -> None:
         """Options were changed by request: these hold from now on."""

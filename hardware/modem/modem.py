@@ -223,6 +223,16 @@ class Modem:
         """End the USSD session, and the wait for its answer; False: there was none."""
         return await self._ussd().cancel()
 
+    async def command(self, text: str) -> list[str]:
+        """The answer to one AT command that a person typed; never while a part is being handed over.
+
+        Raises ModemError, AtArgumentError for what is no single harmless command, AtError for a refusal.
+        """
+        session = self._connected()
+        if self._in_flight:
+            raise ModemError("a message is being sent", hint="ask again in a minute")
+        return list((await session.channel.command(commands.raw(text))).lines)
+
     def tell(self, told: Told) -> None:
         """What others know of this modem and it cannot; part of its health from now on."""
         self._life.tell(told)

@@ -17,6 +17,8 @@ COMMANDS = {
     "health": ("sms_bridge.cli.health", "Whether the bridge is online, as an exit code."),
     "modems": ("sms_bridge.cli.modems", "What is plugged in, who holds it, what is wrong with it."),
     "doctor": ("sms_bridge.cli.doctor", "Check everything a technician would; say what helps."),
+    "restore": ("sms_bridge.cli.restore", "Put a backup back."),
+    "import": ("sms_bridge.cli.imports", "Read the configuration of Gammu or SMS Server Tools."),
     "emulate": ("sms_bridge.cli.emulate", "Run virtual modems as serial ports."),
     "control": ("sms_bridge.cli.control", "Tell running virtual modems what to do."),
     "pdu": ("sms_bridge.cli.pdu", "Decode and encode SMS PDUs."),

@@ -12,6 +12,7 @@ from sms_bridge.config.errors import Problem
 from sms_bridge.config.report import problem_at
 from sms_bridge.config.schema import member as member_of
 from sms_bridge.config.schema import phone_digits
+from sms_bridge.config.sections import web
 from sms_bridge.config.sections.smpp import smpp_checks
 from sms_bridge.config.settings import MqttSettings
 
@@ -19,7 +20,7 @@ from sms_bridge.config.settings import MqttSettings
 def cross_checks(document: Document, file: str) -> list[Problem]:
     data = document.data if isinstance(document.data, dict) else {}
     found = [*_mqtt(_dict(data, "mqtt")), *_modems(data.get("modems")), *_groups(data)]
-    found += [*_balance(data), *_switches(data), *smpp_checks(data.get("smpp"))]
+    found += [*_balance(data), *_switches(data), *web.cross_checks(data), *smpp_checks(data.get("smpp"))]
     return [problem_at(document, file, path, message, hint) for path, message, hint in found]
 
 

@@ -12,7 +12,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from sms_bridge.config.errors import ConfigError, Problem
+from sms_bridge.config.sections.websettings import Secret, web_settings
 from sms_bridge.config.settings import (
+    AtConsoleSettings,
     BalanceSettings,
     BalanceSmsSettings,
     CallSettings,
@@ -47,6 +49,7 @@ ENV_PASSWORD = "SMS_BRIDGE_MQTT_PASSWORD"
 FILE_NAME = "sms-bridge.yaml"
 PLACES = (Path(FILE_NAME), Path("/etc") / FILE_NAME)
 MAX_PASSWORD_FILE = 4096
+MIN_SECRET = 16  # characters of a token or secret that stands in a file or in the environment
 
 
 def find(environ: Mapping[str, str] = os.environ, data_dir: Path | None = None) -> Path | None:
@@ -145,6 +148,7 @@ class _Loader:
 
     def _build(self, data: dict[str, Any], document: Document) -> Settings:
         from sms_bridge.config.sections.guards import guard_settings
+        from sms_bridge.config.sections.routing import routing_settings
         from sms_bridge.config.sections.smpp import smpp_settings
 
         data_dir = self._data_dir
@@ -154,7 +158,7 @@ class _Loader:
             mqtt=self._mqtt(data.get("mqtt", {}), document),
             modems=tuple(self._modem(index, modem, data) for index, modem in enumerate(data.get("modems", []))),
             usb=UsbSettings(**data.get("usb", {})),
-            virtual_modems=VirtualModemSettings(**data.get("virtual_modems", {})),
+            virtual_modems=VirtualModemSettings(**data.get("virtual_modems", _virtual(data))),
             default_region=data.get("default_region"),
             data_dir=data_dir,
             inbound=InboundSettings(**data.get("inbound", {})),
@@ -163,6 +167,7 @@ class _Loader:
             limits=LimitSettings(**data.get("limits", {})),
             retention=RetentionSettings(**data.get("retention", {})),
             ussd=UssdSettings(tuple(data.get("ussd", {}).get("allow", ()))),
+            at_console=AtConsoleSettings(**data.get("at_console", {})),
             calls=CallSettings(**data.get("calls", {})),
             balance=tuple(_balance(entry) for entry in data.get("balance", [])),
             logging=LoggingSettings(**data.get("logging", {})),
@@ -172,8 +177,10 @@ class _Loader:
             home_assistant=HomeAssistantSettings(**data.get("home_assistant", {})),
             contacts=MappingProxyType(data.get("contacts", {})),
             groups=MappingProxyType({name: tuple(members) for name, members in data.get("groups", {}).items()}),
+            web=web_settings(data["web"], self._resolve, self._secret(document, "web")) if "web" in data else None,
             guards=guard_settings(data.get("guards", {})),
             smpp=smpp_settings(data.get("smpp", {}), self._environ, self._resolve, partial(self._problem, document)),
+            routing=routing_settings(data.get("routing", {})),
             source=self._path,
         )
 
@@ -204,7 +211,30 @@ class _Loader:
                 self._problem(document, ("mqtt", "tls", key), f"there is no file {path}", "check the path")
         return dataclasses.replace(TlsSettings(insecure=data.get("insecure", False)), **paths)
 
-    def _password(self, name: str, document: Document) -> str | None:
+    def _secret(self, document: Document, *above: str) -> Secret:
+        """Reads the secret of an entry of a list that stands below `above`."""
+
+        def secret(entry: Mapping[str, Any], listed: str, index: int) -> str | None:
+            word = "token" if listed == "tokens" else "secret"
+            if f"{word}_file" in entry:
+                return self._password(entry[f"{word}_file"], document, (*above, listed, index, f"{word}_file"), word)
+            if "env" not in entry:
+                return entry.get(word)
+            value = self._environ.get(entry["env"], "")
+            if len(value) < MIN_SECRET:
+                message = f"the environment variable {entry['env']} holds no {word} of {MIN_SECRET} characters"
+                self._problem(document, (*above, listed, index, "env"), message, "set it where the bridge is started")
+            return value
+
+        return secret
+
+    def _password(
+        self,
+        name: str,
+        document: Document,
+        where: KeyPath = ("mqtt", "password_file"),
+        word: str = "password",
+    ) -> str | None:
         path = self._resolve(name)
         try:
             with path.open("rb") as file:
@@ -212,11 +242,14 @@ class _Loader:
             text = raw.decode("utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             why = getattr(error, "strerror", None) or "it is not UTF-8"
-            hint = "the file holds the password alone, and this user may read it"
-            self._problem(document, ("mqtt", "password_file"), f"cannot read {path}: {why}", hint)
+            hint = f"the file holds the {word} alone, and this user may read it"
+            self._problem(document, where, f"cannot read {path}: {why}", hint)
             return None
         if not text or "\n" in text or "\x00" in text:
-            self._problem(document, ("mqtt", "password_file"), f"{path} must hold one line, the password")
+            self._problem(document, where, f"{path} must hold one line, the {word}")
+        elif word != "password" and len(text) < MIN_SECRET:
+            message = f"{path} holds a {word} of {len(text)} characters, and {MIN_SECRET} are the fewest"
+            self._problem(document, where, message, "`openssl rand -hex 24` makes one")
         return text
 
     def _resolve(self, name: str) -> Path:
@@ -233,6 +266,11 @@ class _Loader:
         from sms_bridge.config.report import problem_at
 
         self._problems.append(problem_at(document, self._file, path, message, hint))
+
+
+def _virtual(data: dict[str, Any]) -> dict[str, Any]:
+    """What is not said of virtual modems: they must not be sent through where there is a message centre."""
+    return {"count": 0} if any(account.get("enabled", True) for account in data.get("smpp", {}).values()) else {}
 
 
 def _recovery(data: dict[str, Any]) -> RecoverySettings:

@@ -30,15 +30,16 @@ from sms_bridge.config.kinds import (
 )
 from sms_bridge.config.sections.guards import GUARDS
 from sms_bridge.config.sections.home_assistant import HOME_ASSISTANT
+from sms_bridge.config.sections.routing import ROUTING
 from sms_bridge.config.sections.smpp import ACCOUNTS
+from sms_bridge.config.sections.web import web
+from sms_bridge.config.sections.websettings import DEFAULT_SCOPES, WebSettings
 from sms_bridge.config.settings import DAY, OFF_TIME, BalanceSettings, Settings, TlsSettings
 from sms_bridge.config.smpp import SmppSettings
+from sms_bridge.core.commands import FORBIDDEN_COMMANDS
 from sms_bridge.core.patterns import MAX_PATTERN
 
 BAUDRATES = (1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600)
-
-# What must not be sent by hand: it burns a PIN, sends or deletes messages, dials, or bricks the stick (domain A1.6).
-FORBIDDEN_COMMANDS = re.compile(r"AT(?:\+CPIN|\+CLCK|\+CPWD|\+CMG[SWD]|\+CMSS|\^SETPORT|D|Z|&F)", re.IGNORECASE)
 
 
 def phone_digits(text: str) -> str:
@@ -347,6 +348,9 @@ ROOT = Section(
             {_opt("allow", "codes besides short ones such as *100#"): ListOf(USSD_ALLOWED, 100, '- "*102*{digits}#"')},
             'allow: ["*102*{digits}#"]',
         ),
+        _opt("at_console", "AT commands by the request modem/at, for who looks for a fault"): Section(
+            {_opt("enabled", "true: answer it"): Flag()}, "enabled: true"
+        ),
         _opt("calls", "incoming calls"): Section({_opt("hang_up", "refuse all of them"): Flag()}, "hang_up: true"),
         _opt("balance", "how the balance of SIMs is had"): ListOf(BALANCE, 64, '- ussd: "*100#"'),
         _opt("self_test", "modems text each other now and then; costs messages"): Section(
@@ -373,7 +377,9 @@ ROOT = Section(
             },
             "level: info",
         ),
+        _opt("web", "REST, health, metrics and live events over HTTP; off without it"): web(HOST),
         _opt("guards", "who may be written to, how often, and when"): GUARDS,
+        _opt("routing", "which routes a message takes"): ROUTING,
         _opt("home_assistant", "devices and entities in Home Assistant"): HOME_ASSISTANT,
         _opt("smpp", "accounts at message centres (SMPP 3.4), by names of your own"): ACCOUNTS,
         _opt("contacts", "names for numbers; @name in orders"): MapOf(ALIAS, PHONE, 10_000, 'anna: "+36301234567"'),
@@ -404,6 +410,9 @@ def json_schema() -> dict[str, Any]:
         recovery["properties"]["power_switch"]["properties"]["off_time"]["default"] = OFF_TIME
     item["roaming"]["default"] = False
     schema["properties"]["self_test"]["properties"]["between"]["default"] = "all"
+    web_keys = schema["properties"]["web"]["properties"]
+    _put_defaults(web_keys, WebSettings())
+    web_keys["tokens"]["items"]["properties"]["scopes"]["default"] = list(DEFAULT_SCOPES)
     schema["properties"]["home_assistant"]["properties"]["notify"]["default"] = "all"
     del schema["properties"]["mqtt"]["properties"]["host"]["default"]  # none named is not the same as 127.0.0.1
     return {
@@ -418,11 +427,11 @@ def _put_defaults(properties: dict[str, Any], group: Any) -> None:
         value = getattr(group, key, None)
         if key == "budget" and value is not None:
             value = Budget.spoken(value)
+        elif isinstance(value, tuple) and all(isinstance(part, str) for part in value):
+            value = list(value)
         elif isinstance(value, tuple):
             value = "-".join(f"{part:g}" for part in value)
         elif isinstance(value, Enum):
             value = value.value
-        elif isinstance(value, Mapping):
-            continue
-        if value not in (None, "") and not dataclasses.is_dataclass(value):
+        if value not in (None, "", []) and not isinstance(value, Mapping) and not dataclasses.is_dataclass(value):
             rule["default"] = value

@@ -9,10 +9,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from sms_bridge.config.sections.websettings import WebSettings
 from sms_bridge.config.smpp import SmppSettings
 from sms_bridge.core.choice import Sticky
 from sms_bridge.core.guards import GuardSettings
 from sms_bridge.core.quota import NO_LIMITS, Limits
+from sms_bridge.core.routing import RoutingSettings
 from sms_bridge.core.settings import SelfTestSettings, SilenceSettings
 
 DAY = 86_400.0
@@ -140,6 +142,11 @@ class UssdSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AtConsoleSettings:
+    enabled: bool = False  # the request modem/at
+
+
+@dataclass(frozen=True, slots=True)
 class CallSettings:
     hang_up: bool = False  # incoming ones
 
@@ -201,6 +208,7 @@ class Settings:
     limits: LimitSettings = field(default_factory=LimitSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     ussd: UssdSettings = field(default_factory=UssdSettings)
+    at_console: AtConsoleSettings = field(default_factory=AtConsoleSettings)
     calls: CallSettings = field(default_factory=CallSettings)
     balance: tuple[BalanceSettings, ...] = ()
     logging: LoggingSettings = field(default_factory=LoggingSettings)
@@ -210,8 +218,10 @@ class Settings:
     home_assistant: HomeAssistantSettings = field(default_factory=HomeAssistantSettings)
     contacts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # alias -> number
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))  # -> @aliases, numbers
+    web: WebSettings | None = None  # None: no HTTP interface
     guards: GuardSettings = field(default_factory=GuardSettings)
     smpp: Mapping[str, SmppSettings] = field(default_factory=lambda: MappingProxyType({}))  # accounts by name
+    routing: RoutingSettings = field(default_factory=RoutingSettings)
     source: Path | None = None  # the file this came from
 
     def power_switch_of(self, modem: str) -> PowerSwitchSettings | None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from hardware.pdu import Deliver
 from hardware.types import ReceivedPdu
-from sms_bridge.core import arrivals, inbound, retention, sending, submission, timekeeping
+from sms_bridge.core import arrivals, inbound, retention, sending, submission, timekeeping, ulid
 from sms_bridge.core.clock import JUMP, SET_AFTER, STEP, Clock, SystemClock, from_ms, rfc3339
 from sms_bridge.core.dispatcher import Dispatcher
-from sms_bridge.core.errors import NumberError, StoreError
+from sms_bridge.core.errors import NumberError, RouteError, StoreError
 from sms_bridge.core.events import event_json, mask_sim, rejection_event, status_json
 from sms_bridge.core.guards import NumberRules
 from sms_bridge.core.model import (
@@ -32,6 +33,8 @@ from sms_bridge.core.model import (
 )
 from sms_bridge.core.moves import move, status_of
 from sms_bridge.core.numbers import ContactBook, DictContactBook, expand, normal_sender
+from sms_bridge.core.plan import Facts
+from sms_bridge.core.planning import Planning, leave_modems, put_anew, replan
 from sms_bridge.core.ports import Journal, Reader, Transaction
 from sms_bridge.core.settings import CoreSettings
 from sms_bridge.core.states import POSSIBLY_SENT, OrderState, Stage
@@ -71,6 +74,7 @@ class Service:
         self._own_book = contacts is None
         self._knows_modem = knows_modem
         self._own_number = own_number
+        self._planning = Planning(dispatcher, self._clock.now)
         self._clock_changed = clock_changed  # told by how many ms
         self._rules = rules
         self._recognise = recognise  # the nonce of a self-test's message
@@ -106,15 +110,17 @@ class Service:
         if orders:
             log.warning("%d orders were being sent when the bridge ended", orders)
         await self._journal.read(lambda reader: self._dispatcher.policy.load(reader, reading.now))
+        await self._plan_anew(reading.now)
+        self._dispatcher.routes.started()
 
     async def submit(self, batch: Sequence[SendRequest]) -> list[Accepted | Rejected]:
         """Check and commit a batch of orders in one go; statuses are in the outbox when this returns.
 
         StoreError: nothing was committed, so nothing may be acknowledged.
         """
-        now = self._clock.now()
+        now, planner = self._clock.now(), self._planning.planner
         prepared = [
-            submission.prepare(request, now, self._settings, self._book, self._knows_modem, self._rules)
+            submission.prepare(request, now, self._settings, self._book, self._knows_modem, self._rules, planner)
             for request in batch
         ]
         results, ready = await self._journal.write(lambda tx: submission.store(tx, prepared, now))
@@ -128,6 +134,19 @@ class Service:
         if ready:
             self._dispatcher.offer(ready)
         return results
+
+    async def _plan_anew(self, now: int) -> None:
+        """Orders whose routes are not there any more, or that were taken before there was a choice."""
+        lanes = list(await self._journal.read(lambda reader: reader.queues()))
+        planner = self._planning.replanner
+        for lane in self._planning.stale(lanes):
+            after: tuple[int, int] | None = None
+            while True:
+                step = partial(replan, lane=lane, after=after, planner=planner, now=now)
+                after = await self._journal.write(step)
+                if after is None:
+                    break
+        self._dispatcher.learn_lanes(await self._journal.read(lambda reader: reader.queues()))
 
     async def reject(self, rejection: Rejection) -> None:
         """Publish a `rejected` status for input that never became a request."""
@@ -203,13 +222,18 @@ class Service:
         self._dispatcher.forget(cancelled)
         return [_status_dict(order) for order in orders], len(cancelled)
 
-    async def resend(self, id: str) -> int:
-        """A person decides that orders of unknown fate be sent once more; returns how many will be."""
-        now = self._clock.now()
-        orders = await self._journal.write(lambda tx: _resend(tx, id, now))
-        for order in orders:
+    async def resend(self, id: str, route: str | None = None) -> tuple[int, list[str]]:
+        """A person decides that orders of unknown fate, or that failed, be sent once more.
+
+        (How many of unknown fate go again, the ids of new orders for those that failed.) `route` is the one to take,
+        AUTO any; None: as the order said. RouteError: it cannot take them, and nothing is changed.
+        """
+        now, planner = self._clock.now(), self._planning.replanner
+        again, anew = await self._journal.write(lambda tx: _resend(tx, id, now, planner, route))
+        for order in again:
             self._dispatcher.reconsider(order, None)
-        return len(orders)
+        self._dispatcher.offer(anew)
+        return len(again), [order.id for order in anew]
 
     async def remove_modem(self, name: str) -> int:
         """End the orders that only this modem could have sent, as it will not come back; how many those were."""
@@ -228,10 +252,24 @@ class Service:
 
         NumberError: there is no such recipient, or it is a group.
         """
+        return self._dispatcher.explain(self._sole(to), parts)
+
+    def plan(self, to: str, parts: int, **facts: Any) -> dict[str, Any]:
+        """The routes that a message to `to` would take, and why not the others; `facts` as in `plan.Facts`.
+
+        NumberError as in `explain`.
+        """
+        return self._planning.explain(Facts(self._sole(to), parts, **facts))
+
+    def routes(self) -> list[dict[str, Any]]:
+        """How each route is, for `sms/bridge/health`."""
+        return self._dispatcher.routes.figures()
+
+    def _sole(self, to: str) -> str:
         numbers = expand(to, self._settings.default_region, self._book)
         if len(numbers) != 1:
             raise NumberError("group", f"{to} has {len(numbers)} members: ask for one of them")
-        return self._dispatcher.explain(numbers[0], parts)
+        return numbers[0]
 
     async def inbox(self, limit: int = 50, before: int | None = None) -> InboxPage:
         """Received messages, newest first; `before` is what the page before named as its `next`."""
@@ -260,6 +298,15 @@ class Service:
             self._checked = monotonic
         self._dispatcher.keep_counts()
         self._dispatcher.look_again()
+        beyond = [order.seq for order in self._dispatcher.beyond_modems()]
+        if beyond:
+            moved = await self._journal.write(lambda tx: leave_modems(tx, beyond))
+            for order in moved:
+                self._dispatcher.moved(order)
+        for change in self._dispatcher.routes.take_news():
+            name = "route_up" if change.up else "route_down"
+            log.warning("the route %s is %s%s", change.route, name[6:], f": {change.reason}" if change.reason else "")
+            await self.event(name, route=change.route, reason=change.reason)
         for modem, full in self._dispatcher.policy.take_news():
             log.warning("%s: %s until %s", modem.name, full.sentence, rfc3339(full.until))
             await self.event(
@@ -299,7 +346,8 @@ class Service:
         due = await self._journal.read(lambda reader: reader.next_due())
         if due is not None and due <= now:
             settings, book, own = self._settings, self._book, self._own_number
-            ready, over = await self._journal.write(lambda tx: _due(tx, now))
+            planning, planner = self._planning, self._planning.replanner
+            ready, over = await self._journal.write(lambda tx: _due(tx, now, planning, planner))
             self._dispatcher.forget(over)
             self._dispatcher.offer(ready)
             # Apart, so that no stored message can hold up the orders.
@@ -344,7 +392,7 @@ def _recover(
     return followed, orders, tx.ran()
 
 
-def _due(tx: Transaction, now: int) -> tuple[list[Order], list[int]]:
+def _due(tx: Transaction, now: int, planning: Planning, planner: submission.Planner) -> tuple[list[Order], list[int]]:
     """Orders that became ready, and those that ended."""
     ready: list[Order] = []
     over: list[int] = []
@@ -358,7 +406,8 @@ def _due(tx: Transaction, now: int) -> tuple[list[Order], list[int]]:
             order.stage = Stage.READY
             tx.emit(OutboxKind.STATUS, status_json(move(order, OrderState.QUEUED, now)))
             tx.save_order(order)
-            ready.append(order)
+            if planning.fits(order.lane) or put_anew(tx, order, planner, now):
+                ready.append(order)
             continue
         else:
             continue  # half-sent, and still within the grace after its deadline
@@ -390,19 +439,65 @@ def _remove_modem(tx: Transaction, name: str, now: int) -> list[int]:
     return [order.seq for order in orders]
 
 
-def _resend(tx: Transaction, id: str, now: int) -> list[Order]:
-    orders = [o for o in tx.orders_of(id) if o.state is OrderState.UNKNOWN and o.stage is Stage.DONE]
-    for order in orders:
-        order.generation += 1
-        order.resends = 0
-        order.attempt += 1
-        order.failures = 0
+def _resend(
+    tx: Transaction, id: str, now: int, planner: submission.Planner, route: str | None
+) -> tuple[list[Order], list[Order]]:
+    """Orders of unknown fate that go once more, and new ones for those that failed: what is final stays so."""
+    again, anew = [], []
+    for order in tx.orders_of(id):
+        if order.stage is not Stage.DONE or order.state not in (OrderState.UNKNOWN, OrderState.FAILED):
+            continue
+        if order.state is OrderState.FAILED:
+            order = _copy(order, now)
+            anew.append(order)
+        else:
+            order.generation += 1
+            order.resends = 0
+            order.attempt += 1
+            order.failures = 0
+            again.append(order)
+        problem = submission.put_on_plan(order, planner, route)
+        if problem is not None:
+            raise RouteError(problem[1])
+    for order in again:
         if order.deadline is not None and order.deadline <= now:
             order.deadline = None
             tx.drop_deadline(order.seq)
         order.stage = Stage.READY
+        order.excluded = ""
         tx.save_order(order)
-    return orders
+    if anew:
+        tx.add_orders(anew)
+        for order in anew:
+            tx.emit(OutboxKind.STATUS, status_json(status_of(order)))
+    return again, anew
+
+
+def _copy(order: Order, now: int) -> Order:
+    """The same message as an order of its own: without the deadline that has passed, under a new id."""
+    return replace(
+        order,
+        seq=0,
+        id=ulid.new(now),
+        state=OrderState.QUEUED,
+        stage=Stage.READY,
+        send_at=None,
+        deadline=order.deadline if order.deadline is not None and order.deadline > now else None,
+        accepted_at=now,
+        state_at=now,
+        attempt=1,
+        failures=0,
+        generation=0,
+        resends=0,
+        parts_sent=0,
+        modem=None,
+        sim=None,
+        route=None,
+        excluded="",
+        error_code=None,
+        error_text=None,
+        error_retryable=False,
+    )
 
 
 def _details(reader: Reader, id: str) -> list[dict[str, Any]]:

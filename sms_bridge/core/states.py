@@ -64,8 +64,9 @@ _S = OrderState
 
 MOVES: Mapping[OrderState, frozenset[OrderState]] = MappingProxyType(
     {
-        _S.SCHEDULED: frozenset({_S.QUEUED, _S.EXPIRED, _S.CANCELLED, _S.FAILED}),
-        _S.QUEUED: frozenset({_S.SENDING, _S.EXPIRED, _S.CANCELLED, _S.FAILED}),
+        # To `unknown` in a journal that was restored: it may have been sent after the backup was made.
+        _S.SCHEDULED: frozenset({_S.QUEUED, _S.EXPIRED, _S.CANCELLED, _S.FAILED, _S.UNKNOWN}),
+        _S.QUEUED: frozenset({_S.SENDING, _S.EXPIRED, _S.CANCELLED, _S.FAILED, _S.UNKNOWN}),
         _S.SENDING: frozenset({_S.SENT, _S.DELIVERED, _S.FAILED, _S.UNKNOWN, _S.EXPIRED, _S.CANCELLED}),
         # A late result or a status report may still tell what became of it (domain A7.5, E3.3).
         _S.UNKNOWN: frozenset({_S.SENT, _S.DELIVERED, _S.FAILED}),

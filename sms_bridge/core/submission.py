@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hardware.pdu import PduError, SubmitRequest, encode, estimate
 from sms_bridge.core import ulid
@@ -13,10 +13,11 @@ from sms_bridge.core.clock import SET_AFTER, to_ms
 from sms_bridge.core.errors import NumberError
 from sms_bridge.core.events import is_writable, rejection_event, status_json, to_json
 from sms_bridge.core.guards import OWN_SOURCES, NumberRules
-from sms_bridge.core.lanes import lane_of
-from sms_bridge.core.model import AUTO, Accepted, Order, OutboxKind, Rejected, Rejection, SendRequest
+from sms_bridge.core.lanes import ANY, lane_of, lane_of_plan
+from sms_bridge.core.model import AUTO, MODEMS, Accepted, Order, OutboxKind, Rejected, Rejection, SendRequest
 from sms_bridge.core.moves import status_of
 from sms_bridge.core.numbers import ContactBook, expand
+from sms_bridge.core.plan import MODEM, Facts, Plan
 from sms_bridge.core.ports import Transaction
 from sms_bridge.core.settings import CoreSettings
 from sms_bridge.core.states import OrderState, Stage
@@ -24,6 +25,7 @@ from sms_bridge.core.translit import transliterate
 
 BAD_TRANSACTION = "invalid_transaction"
 MAX_TRANSACTION = 4096  # characters of JSON; it stands in every status
+MAX_SENDER = 20  # characters (SMPP 3.4 5.2.8)
 MAX_ID = 200  # characters; an id is a name, not a document
 _GSM_PART = 160  # no part holds more characters, so longer texts need no counting
 _MAX_PORT = 0xFFFF
@@ -31,7 +33,10 @@ _TOO_MANY = "more than 255 parts"  # the codec's reason; a test watches it
 _MAX_VALIDITY = 63 * 7 * 86_400  # seconds; TS 23.040 9.2.3.12.1 knows no more
 # Characters of one septet each: such a text needs no counting as long as it fits into one part.
 _PLAIN = re.compile(r"[A-Za-z0-9 \r\n@$!\"#%&'()*+,\-./:;<=>?_]{1,160}")
-_ROUTES = frozenset({AUTO, "modem"})
+_ROUTES = frozenset({AUTO, MODEM, MODEMS})
+
+Planner = Callable[[Facts], Plan]
+"""The routes of a message."""
 
 
 @dataclass(slots=True)
@@ -61,15 +66,19 @@ def prepare(
     book: ContactBook,
     knows_modem: Callable[[str], bool],
     rules: NumberRules | None = None,
+    planner: Planner | None = None,
 ) -> Prepared:
-    """Check `request` and make its orders; never raises for what the request contains. No `rules`: all numbers go."""
+    """Check `request` and make its orders; never raises for what the request contains.
+
+    Without `rules` all numbers go; without a `planner` the modems send everything: there is no other route.
+    """
     prepared = Prepared(request, request.id or ulid.new(now), b"")
     transaction = "null"
     try:
         transaction = _transaction(request)
         _check_id(request)
         text, parts, encoding = _check_content(request, settings)
-        _check_target(request, settings, knows_modem)
+        _check_target(request, settings, knows_modem, planned=planner is not None)
     except _Refused as refused:
         prepared.id = prepared.id if is_writable(prepared.id) else ascii(prepared.id[:MAX_ID])
         prepared.rejections.append(_rejection(prepared, refused.code, refused.text, _sole(request)))
@@ -83,9 +92,43 @@ def prepare(
             prepared.rejections.append(_rejection(prepared, refusal.code, refusal.text, recipient))
             continue
         order = _order(prepared, recipient, now, text, parts, encoding, transaction)
+        if planner is not None and (problem := put_on_plan(order, planner)) is not None:
+            prepared.rejections.append(_rejection(prepared, *problem, recipient))
+            continue
         prepared.orders.append(order)
         prepared.statuses.append(status_json(status_of(order)))
     return prepared
+
+
+def put_on_plan(order: Order, planner: Planner, route: str | None = None) -> tuple[str, str] | None:
+    """Give an order the lane of its plan; the code and the sentence where there is none.
+
+    `route`: the one to take whatever the order says; AUTO: any.
+    """
+    facts = facts_of(order)
+    if route is not None:
+        facts = replace(facts, route=route, modem=AUTO)
+    plan = planner(facts)
+    if plan.problem is not None:
+        return ("unknown_route" if plan.unknown else "no_route"), plan.problem
+    if facts.modem == AUTO:
+        order.lane = lane_of_plan(plan.routes)
+        order.plan = "" if order.lane == ANY else order.lane
+    return None
+
+
+def facts_of(order: Order) -> Facts:
+    """What a plan looks at."""
+    kind = "data" if order.data is not None or order.port is not None else "flash" if order.flash else "text"
+    return Facts(
+        to=order.to,
+        parts=order.parts,
+        kind=kind,
+        priority=-order.precedence,
+        route=order.route_wanted,
+        modem=order.modem_wanted,
+        sender=order.sender,
+    )
 
 
 def fingerprint(request: SendRequest) -> bytes:
@@ -104,6 +147,8 @@ def fingerprint(request: SendRequest) -> bytes:
         request.encoding,
         "f" if request.flash else "",
         request.send_at.isoformat() if request.send_at else "",
+        # Last, and only where there is one: what was stored without one before keeps its fingerprint.
+        *((request.sender,) if request.sender is not None else ()),
     )
     return hashlib.blake2b("\x1f".join(what).encode("utf-8", "surrogatepass"), digest_size=12).digest()
 
@@ -131,7 +176,8 @@ def store(tx: Transaction, batch: Sequence[Prepared], now: int) -> tuple[list[Ac
         if prepared.orders:
             fresh[prepared.id] = prepared
             orders += prepared.orders
-            results.append(Accepted(prepared.id, len(prepared.orders), rejections=prepared.rejections))
+            state = prepared.orders[0].state
+            results.append(Accepted(prepared.id, len(prepared.orders), rejections=prepared.rejections, state=state))
         else:
             results.append(Rejected(prepared.id, prepared.rejections))
     if orders:
@@ -184,7 +230,7 @@ def _again(tx: Transaction, prepared: Prepared, known: list[Order], now: int) ->
     for order in known:
         tx.emit(OutboxKind.STATUS, status_json(status_of(order)))
     _reject_all(tx, prepared.rejections, now)
-    return Accepted(known[0].id, 0, repeated=True, rejections=prepared.rejections)
+    return Accepted(known[0].id, 0, repeated=True, rejections=prepared.rejections, state=known[0].state)
 
 
 def _reject_all(tx: Transaction, rejections: Sequence[Rejection], now: int) -> None:
@@ -266,15 +312,29 @@ def _too_long(length: int, settings: CoreSettings) -> _Refused:
     return _Refused("too_long", f"{length} characters do not fit into {settings.max_parts} parts")
 
 
-def _check_target(request: SendRequest, settings: CoreSettings, knows_modem: Callable[[str], bool]) -> None:
+def _check_target(
+    request: SendRequest, settings: CoreSettings, knows_modem: Callable[[str], bool], *, planned: bool
+) -> None:
     if not request.to:
         raise _Refused("no_recipient", "there is no recipient: set `to`")
     if len(request.to) > settings.max_recipients:
         raise _Refused("too_many_recipients", f"an order takes at most {settings.max_recipients} recipients")
     if request.modem != AUTO and not knows_modem(request.modem):
         raise _Refused("unknown_modem", f"there is no modem {request.modem[:40]!a}")
-    if request.route not in _ROUTES:
-        raise _Refused("unknown_route", f"there is no route {request.route[:40]!a}")
+    if not planned and request.route not in _ROUTES:
+        raise _Refused("unknown_route", f"there is no route {request.route[:40]!a}; there are: {MODEMS}")
+    if request.modem != AUTO and request.route not in _ROUTES:
+        raise _Refused("unknown_route", f"{request.modem} is a modem: leave out `route`, or `modem`")
+    if request.sender is not None:
+        _check_sender(request, planned)
+
+
+def _check_sender(request: SendRequest, planned: bool) -> None:
+    if not request.sender or len(request.sender) > MAX_SENDER or not request.sender.isprintable():
+        raise _Refused("invalid_sender", f"a sender is a number or a name of 1 to {MAX_SENDER} characters")
+    if request.modem != AUTO or not planned:
+        text = "a modem sends from its SIM's number: leave out `sender`, or take a route such as smpp:backup"
+        raise _Refused("invalid_sender", text)
 
 
 def _recipients(prepared: Prepared, settings: CoreSettings, book: ContactBook) -> list[str]:
@@ -323,6 +383,7 @@ def _order(
         port=request.port,
         modem_wanted=request.modem,
         route_wanted=request.route,
+        sender=request.sender,
         flash=request.flash,
         validity=max(0, min(request.validity or 0, _MAX_VALIDITY)),
         send_at=send_at,

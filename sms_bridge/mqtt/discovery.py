@@ -16,7 +16,6 @@ from sms_bridge.core.states import OrderState
 from sms_bridge.mqtt.topics import Topics
 
 MANUFACTURER = "sms-bridge"
-SUPPORT_URL = "https://github.com/sms-bridge/sms-bridge"
 STATE_LENGTH = 250  # characters; Home Assistant refuses a state of more than 255
 RECEIVED_TYPES = ("received",)
 CALL_TYPES = ("call", "missed_call", "rejected_call")
@@ -106,7 +105,7 @@ class Devices:
             component["unique_id"] = f"{id}_{key}"
         return {
             "device": {"identifiers": [id], **{key: value for key, value in device.items() if value is not None}},
-            "origin": {"name": "sms-bridge", "sw_version": self._version, "support_url": SUPPORT_URL},
+            "origin": {"name": "sms-bridge", "sw_version": self._version},
             "availability": availability,
             "availability_mode": "all",
             "qos": 1,

@@ -29,7 +29,9 @@ KNOWN = frozenset(
     "inbox/list self_test pause resume".split()
 )
 # Never obeyed when the broker delivers them again.
-ONCE = frozenset({"restart", "message/resend", "modem/reset", "modem/ussd", "modem/balance", "sim/unlock", "self_test"})
+ONCE = frozenset(
+    {"restart", "message/resend", "modem/reset", "modem/ussd", "modem/balance", "modem/at", "sim/unlock", "self_test"}
+)
 
 T = TypeVar("T")
 
@@ -40,7 +42,11 @@ Publish = Callable[[str, bytes, Properties | None], object]
 
 
 class RequestError(Exception):
-    """The request cannot be done; the text is for the person who asked."""
+    """The request cannot be done; the text is for the person who asked, `code` is what HTTP makes a status of."""
+
+    def __init__(self, text: str, code: str = "refused") -> None:
+        super().__init__(text)
+        self.code = code  # "refused", "invalid_field", "not_found", "unavailable"
 
 
 class Requests:
@@ -121,7 +127,7 @@ async def answered(waiting: Awaitable[T]) -> T:
     try:
         return await waiting
     except StoreError as error:
-        raise RequestError(f"the journal does not answer: {error}") from error
+        raise RequestError(f"the journal does not answer: {error}", "unavailable") from error
     except CoreError as error:
         raise RequestError(f"{error}{f' ({error.hint})' if error.hint else ''}") from error
 
@@ -132,7 +138,7 @@ def text_field(fields: Mapping[str, Any], name: str, *aliases: str) -> str:
         value = fields.get(key)
         if isinstance(value, str) and value:
             return value
-    raise RequestError(f"`{name}` is missing: give it as text in quotes")
+    raise RequestError(f"`{name}` is missing: give it as text in quotes", "invalid_field")
 
 
 def whole_field(fields: Mapping[str, Any], name: str, default: int | None, low: int, high: int) -> int | None:
@@ -141,7 +147,7 @@ def whole_field(fields: Mapping[str, Any], name: str, default: int | None, low: 
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise RequestError(f"`{name}` must be a whole number from {low} to {high}")
+        raise RequestError(f"`{name}` must be a whole number from {low} to {high}", "invalid_field")
     return value
 
 

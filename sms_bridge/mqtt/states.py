@@ -60,6 +60,7 @@ class StateTopics:
         self._due: dict[str, asyncio.TimerHandle] = {}
         self._published_at: dict[str, float] = {}
         self._queues: dict[str, int | None] = {}  # as they are shown
+        self.on_modem: Callable[[str], None] | None = None  # told each payload of `sms/modem/<name>`
         self._watcher: ModemWatcher | None = None
 
     def watch(self, watcher: ModemWatcher) -> None:
@@ -156,7 +157,10 @@ class StateTopics:
         self._set(self._topics.availability(name), OFFLINE if status.state in _ABSENT else ONLINE)
         queue = self._queues[name] = self._queue_of(name)
         payload = modem_payload(status, queue, balance=self._balance_of(status))
-        self._set(self._topics.modem(name), _json(payload))
+        text = _json(payload)
+        self._set(self._topics.modem(name), text)
+        if self.on_modem is not None:
+            self.on_modem(text)
         if self._watcher is not None:
             self._watcher.modem_shown(status)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from hardware.types import ModemStatus
 from sms_bridge.core.errors import CoreError
 from sms_bridge.mqtt.requests import Handler, RequestError, text_field
+from sms_bridge.parts.backup import Source, make
 from sms_bridge.parts.options import Modem, Options
+from sms_bridge.routes.console import AtConsole
 
 Statuses = Callable[[], Mapping[str, ModemStatus]]
 
@@ -27,6 +31,32 @@ def option_handlers(options: Options, statuses: Statuses) -> dict[str, Handler]:
         return await _told(options.change_modem(Modem(name, status.imei), _changes(fields)))
 
     return {"options": change, "modem/options": change_modem}
+
+
+def console_handlers(console: AtConsole, names: Callable[[], Sequence[str]]) -> dict[str, Handler]:
+    """`modem/at`, where the configuration allows it."""
+
+    async def ask(fields: dict[str, Any]) -> Any:
+        name = text_field(fields, "modem", "id", "name")
+        if name not in names():
+            raise RequestError(f"there is no modem {name[:64]!r}; there are: {', '.join(names()) or 'none'}")
+        return await _told(console.ask(name, text_field(fields, "command")))
+
+    return {"modem/at": ask}
+
+
+def backup_handler(source: Source) -> Handler:
+    """`backup`, one at a time."""
+    lock = asyncio.Lock()
+
+    async def handler(fields: dict[str, Any]) -> Any:
+        secrets = fields.get("secrets", False)
+        if not isinstance(secrets, bool):
+            raise RequestError("`secrets` must be true or false")
+        async with lock:
+            return await _told(make(source, datetime.now(UTC), secrets=secrets))
+
+    return handler
 
 
 def _changes(fields: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import difflib
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -22,7 +23,7 @@ from pydantic import (
 from sms_bridge.core.events import to_json
 from sms_bridge.core.model import AUTO, Rejection, SendRequest
 from sms_bridge.core.states import OnUnknown
-from sms_bridge.core.submission import MAX_TRANSACTION
+from sms_bridge.core.submission import MAX_SENDER, MAX_TRANSACTION
 from sms_bridge.payloads import jsontext
 from sms_bridge.payloads.names import is_name
 
@@ -42,7 +43,10 @@ ALIASES = {
     "message": "text",
     "content": "text",
 }
-LATER = ("sender", "expect_reply", "escalate")  # promised by the contract, not built yet
+LATER = ("expect_reply", "escalate")  # promised by the contract, not built yet
+
+
+_ROUTE = re.compile(r"[a-z][a-z0-9]{0,15}:[a-z0-9_-]{1,32}")  # a kind and an account, such as smpp:backup
 
 
 class Refused(Exception):
@@ -94,7 +98,9 @@ class SendOrder(BaseModel):
     port: Annotated[StrictInt, Field(ge=0, le=65_535)] | None = Field(
         None, description="destination port, TS 23.040 9.2.3.24.4"
     )
-    sender: Any = Field(None, description="not supported yet")
+    sender: StrictStr | None = Field(
+        None, min_length=1, max_length=MAX_SENDER, description="the number or name to send from; SMPP routes only"
+    )
     expect_reply: Any = Field(None, description="not supported yet")
     escalate: Any = Field(default_factory=list, description="not supported yet")
     transaction: Any = Field(None, description="any JSON value, echoed in each status")
@@ -152,6 +158,7 @@ _EXPECTED = {
     "text": "text in quotes",
     "modem": 'a modem\'s name or "auto"',
     "route": 'a route\'s name or "auto"',
+    "sender": f"a number or a name of 1 to {MAX_SENDER} characters, in quotes",
     "flash": "true or false",
     "priority": "a whole number from -128 to 127",
     "validity": f"a whole number of seconds from 1 to {MAX_VALIDITY}",
@@ -208,6 +215,7 @@ def _request(found: dict[str, Any], recipient: str | None, modem: str | None) ->
         port=order.port,
         modem=_name("modem", order.modem, modem, found, recipient),
         route=_name("route", order.route, None, found, recipient),
+        sender=order.sender,
         flash=order.flash,
         priority=order.priority,
         validity=order.validity,
@@ -303,7 +311,7 @@ def _name(field: str, value: str, bound: str | None, found: dict[str, Any], reci
             text = f"the topic binds this to modem {bound}, but `{field}` says otherwise: leave it out"
             raise _refused("invalid_field", text, found, recipient)
         return bound
-    if value != AUTO and not is_name(value):
+    if value != AUTO and not is_name(value) and not (field == "route" and _ROUTE.fullmatch(value)):
         raise _refused("invalid_field", f"`{field}` must be {_EXPECTED[field]}", found, recipient)
     return value
 

@@ -21,6 +21,7 @@ from sms_bridge.core.model import OutboxKind, OutboxRow
 from sms_bridge.core.ports import Reader, Transaction
 from sms_bridge.store import check
 from sms_bridge.store.connection import open_reader, open_writer, store_error
+from sms_bridge.store.latency import Latency
 from sms_bridge.store.migrate import migrate
 from sms_bridge.store.transaction import SqlReader, SqlTransaction
 from sms_bridge.store.writer import Writer
@@ -114,6 +115,16 @@ class Journal:
     def commits(self) -> int:
         """Durable commits since it was opened."""
         return self._writer.commits
+
+    @property
+    def latency(self) -> Latency:
+        """How long they took."""
+        return self._writer.latency
+
+    @property
+    def problem(self) -> str:
+        """Why nothing can be committed just now; empty while all is well."""
+        return self._writer.problem
 
     async def close(self) -> None:
         """Commit all that is queued, mark the stop as clean, close the file; idempotent."""

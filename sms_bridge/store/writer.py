@@ -17,6 +17,7 @@ from sms_bridge.core.errors import StoreError
 from sms_bridge.core.model import OutboxRow
 from sms_bridge.store.checkpoint import Checkpointer
 from sms_bridge.store.connection import open_writer, store_error
+from sms_bridge.store.latency import Latency
 from sms_bridge.store.transaction import SqlTransaction
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,12 @@ class Writer:
         self._tx = SqlTransaction(connection, now)
         self._failing = ""  # what the disk said last, so that it is logged once
         self.commits = 0
+        self.latency = Latency()
+
+    @property
+    def problem(self) -> str:
+        """What the disk said when the last commit failed; empty while it works."""
+        return self._failing
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -198,7 +205,9 @@ class Writer:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-        self._pace += WEIGHT * (time.monotonic() - began - self._pace)
+        took = time.monotonic() - began
+        self._pace += WEIGHT * (took - self._pace)
+        self.latency.note(took)
         tx.committed()
         self.commits += 1
         if self._failing:

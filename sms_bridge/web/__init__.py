@@ -1,0 +1,1 @@
+"""HTTP: the REST interface, live events, health, metrics, and webhooks."""

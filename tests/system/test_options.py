@@ -23,6 +23,7 @@ def test_options_are_adopted_without_a_restart(tmp_path: Path) -> None:
         assert wrong["error"] == "limits.max_parts: must be a whole number from 1 to 255"
         assert stack.bridge.config.read_text(encoding="utf-8") == written
         assert observer.request("options")["status"] == "error"
+        assert "not available" in observer.request("modem/at", modem="modem0", command="AT")["error"]
 
         answer = observer.request("modem/options", modem="modem0", options={"number": "+36209999999", "baudrate": 9600})
         assert answer["data"]["restart_for"] == ["modems.modem0.baudrate"]
@@ -30,3 +31,19 @@ def test_options_are_adopted_without_a_restart(tmp_path: Path) -> None:
         stack.emulation.do("deliver", modem=0, **{"from": "+36301112222", "text": "to whom"})
         received = observer.wait_for("in", lambda message: message["text"] == "to whom")
         assert received.payload["to"] == "+36209999999"
+
+
+def test_at_commands_by_request(tmp_path: Path) -> None:
+    with running(tmp_path, latency="3", extra="at_console: {enabled: true}\n") as stack:
+        observer = stack.observer
+        answer = observer.request("modem/at", modem="modem0", command="AT+CSQ")
+        assert answer["data"]["lines"][0].startswith("+CSQ:"), answer
+        assert "not one AT command" in observer.request("modem/at", modem="modem0", command="AT+CSQ;+CMGD=1")["error"]
+        assert "there are: modem0" in observer.request("modem/at", modem="x", command="AT")["error"]
+        assert observer.request("modem/at", modem="modem0", command="AT+NOSUCH")["status"] == "error"
+        assert "file only" in observer.request("options", options={"at_console": {"enabled": False}})["error"]
+        observer.publish("out", {"id": "a", "to": "+36301234567", "text": "under way"})
+        observer.wait_state("a", "sending")
+        answers = [observer.request("modem/at", modem="modem0", command="AT+CSQ") for _ in range(3)]
+        assert any("is being sent" in answer.get("error", "") for answer in answers), answers
+        observer.wait_state("a", "delivered")

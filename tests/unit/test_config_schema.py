@@ -12,6 +12,7 @@ import pytest
 import voluptuous as vol
 
 from sms_bridge.config.schema import ROOT, json_schema
+from sms_bridge.config.sections.websettings import TokenSettings, WebSettings
 from sms_bridge.config.settings import (
     BalanceSettings,
     BalanceSmsSettings,
@@ -77,13 +78,13 @@ def accepted(value: Any) -> bool:
     return True
 
 
-BINDINGS = {"imei", "iccid", "usb_path", "port"}
+BINDINGS = {"modems": {"imei", "iccid", "usb_path", "port"}, "tokens": {"token", "token_file", "env"}}
 WORDS = """
     2/day 100/month 101/day 2/Day all
     x h hu HUN LS NO auto 5 311 3.1.1 debug loud stick-1 Stick sms/x sms/# $SYS ::1 192.168.1.1 mqtt://h /dev/x ttyUSB0
     socket://h:1 rfc2217://[::1]:4000 +36301234567 0000 12 45s 10m 24h 30d 1w 2-6 AT+CGSMS=1 x.pem
     860461024123456 86046102-412345-6 8936304444000012345 89-36304444000012345 1-1.3 1-1. usb1
-    *100# *102*{digits}# 8936 (?P<amount>.)
+    *100# *102*{digits}# 8936 (?P<amount>.) https://h:1/x
 """
 VALUES: list[Any] = [
     *(None, True, False, 0, 1, 5, 30, 45, 311, 1883, 9600, 65_536, 10**9, -1, 0.5, 1.5),
@@ -100,16 +101,23 @@ VALUES: list[Any] = [
         [None],
         [{"port": "/dev/x"}],
         [{"pattern": "(?P<amount>.)", "ussd": "*100#"}],
+        [{"token": "0123456789abcdef"}],
+        [{"url": "http://h/x"}],
         ["*102*{digits}#"],
     ),
+    *("failover", "flash", ["modems"], ["smpp:backup"], [{"routes": ["modems"]}]),
+    *({"modems": 2}, {"smpp:backup": {"+36": 0.02, "+": 0.1}}, {"modems": {"36": 1}}),
     *({}, {"x": 1}, {"anna": "+36301234567"}, {"123": "+36301234567"}, {"family": ["anna", "112"]}),
     *({"port": "/dev/x"}, {"ca": "x.pem"}, {"topic": "plug/set", "off": "0", "on": "1"}, {"to": "1755", "text": "B"}),
 ]
 # What a group needs besides the key in question.
 NEEDED = {
     "modems": {"port": "/dev/x"},
+    "tokens": {"token": "0123456789abcdef"},
+    "webhooks": {"url": "http://h/x"},
     "balance": {"pattern": "(?P<amount>.)"},
     "sms": {"to": "1755", "text": "B"},
+    "rules": {"routes": ["modems"]},
     "power_switch": {"topic": "plug/set", "off": "OFF", "on": "ON"},
 }
 
@@ -132,7 +140,7 @@ def paths() -> list[tuple[str, ...]]:
 def wrap(path: tuple[str, ...], value: Any) -> Any:
     for index in reversed(range(len(path))):
         if path[index] == "[]":
-            bound = path[index - 1] == "modems" and BINDINGS & value.keys()
+            bound = BINDINGS.get(path[index - 1], set()) & value.keys()
             value = [value if bound else {**NEEDED[path[index - 1]], **value}]
         elif path[index] in NEEDED and index < len(path) - 1 and isinstance(value, dict):
             value = {path[index]: {**NEEDED[path[index]], **value}}
@@ -197,5 +205,9 @@ def test_schema_and_settings_have_the_same_keys() -> None:
     assert modem == properties["modems"]["items"]["properties"].keys()
     balance = {field.name for field in dataclasses.fields(BalanceSettings)}
     assert balance == properties["balance"]["items"]["properties"].keys()
+    web = {field.name for field in dataclasses.fields(WebSettings)}
+    assert web == properties["web"]["properties"].keys()
+    token = {field.name for field in dataclasses.fields(TokenSettings)} | {"token_file", "env"}
+    assert token == properties["web"]["properties"]["tokens"]["items"]["properties"].keys()
     sms = {field.name for field in dataclasses.fields(BalanceSmsSettings)} - {"senders"} | {"from"}
     assert sms == properties["balance"]["items"]["properties"]["sms"]["properties"].keys()

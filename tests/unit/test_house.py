@@ -160,7 +160,10 @@ def test_payloads_in_the_pages_are_json_and_orders_are_taken() -> None:
         if words[:1] == ["mosquitto_pub"] and words[words.index("-t") + 1] == "sms/out":
             parse_order(words[words.index("-m") + 1].encode())
             orders += 1
-    assert orders >= 3
+        if words[:1] == ["curl"] and words[-1].endswith("/messages"):
+            parse_order(words[words.index("-d") + 1].encode())
+            orders += 1
+    assert orders >= 4
 
 
 def test_commands_in_the_pages_exist() -> None:
@@ -209,7 +212,7 @@ def test_defaults_in_the_page_are_those_of_the_code() -> None:
 def seconds(text: str) -> str | float:
     """A default as the page or the schema writes it, for comparing."""
     plain = text.strip().strip("`").lower()
-    match = re.fullmatch(r"([0-9.]+)([smhd]?)", plain)
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)", plain)
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}[match[2]] if match else plain
 
 

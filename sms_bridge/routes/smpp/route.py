@@ -1,9 +1,9 @@
 """One account's worker between dispatcher and message centre.
 
 Nothing is written before "this is being sent" is committed. Orders are claimed, and what came of others is recorded, in
-one transaction for all that has gathered meanwhile; a few more than there is room for are begun while the centre answers,
-so that each answer is followed by the next submit at once (docs/adr/0008). What was begun and could not be written is
-given back as surely not sent.
+one transaction for all that has gathered meanwhile; a few more than there is room for are begun while the centre
+answers, so that each answer is followed by the next submit at once (docs/adr/0008). What was begun and could not be
+written is given back as surely not sent.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class RouteSettings:
         return Capabilities(
             two_way=any(sender.answers for sender in self.senders) if self.senders else True,
             senders=tuple(sender.text for sender in self.senders),
+            any_sender=not self.senders,
             throughput=self.account.rate,
         )
 
@@ -428,8 +429,11 @@ class Pace:
 
 
 def units_of(job: Job, messages: Sequence[Message]) -> list[Unit]:
-    """PDUs by the parts that the journal counts: usually one for one. Where there are fewer, as with a payload, the last
-    stands for all further parts; where there are more, the last part has what is left over."""
+    """PDUs by the parts that the journal counts: usually one for one.
+
+    Where there are fewer, as with a payload, the last one stands for all further parts; where there are more, the last
+    part has what is left over.
+    """
     parts, count = job.order.parts, len(messages)
     wanted = set(job.wanted)
     units = []
