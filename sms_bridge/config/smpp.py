@@ -61,5 +61,4 @@ class SmppSettings:
     destination: NumberKind | None = None
     enquire_link: float = 30.0
     response_timeout: float = 60.0
-    cost: float | None = None  # of a part
     vendor_errors: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))

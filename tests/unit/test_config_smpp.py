@@ -64,7 +64,6 @@ def test_all_keys(tmp_path: Path) -> None:
         destination="{ton: 0, npi: 1}",
         enquire_link="10s",
         response_timeout="2m",
-        cost="0.05",
         vendor_errors='{"0x0410": fail, "0x0411": throttled}',
     )
     found = read(tmp_path, text).smpp["backup"]
@@ -76,7 +75,7 @@ def test_all_keys(tmp_path: Path) -> None:
     assert first == SenderSettings("+36201112222")
     assert second == SenderSettings("12345", False, ("HU",), 5, 6, 0)
     assert found.destination == NumberKind(0, 1)
-    assert (found.enquire_link, found.response_timeout, found.cost) == (10, 120, 0.05)
+    assert (found.enquire_link, found.response_timeout) == (10, 120)
     assert dict(found.vendor_errors) == {0x0410: "fail", 0x0411: "throttled"}
 
 

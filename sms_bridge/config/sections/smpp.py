@@ -137,7 +137,6 @@ ACCOUNT = Section(
         ),
         _opt("enquire_link", "after so much silence the centre is asked whether it is there"): Duration(5, 3600),
         _opt("response_timeout", "a message without an answer for so long is unknown"): Duration(5, 600),
-        _opt("cost", "of a part, to compare with other routes"): Real(0, 1e6),
         _opt("vendor_errors", "what the provider's own error numbers mean"): MapOf(
             Text(r"0x[0-9A-Fa-f]{1,8}", 'a number such as "0x0410", in quotes'),
             Choice("fail", "fail_route", "retry", "throttled"),
