@@ -10,7 +10,7 @@ PATHS := hardware sms_bridge tests bench
 WORKERS ?= 2
 ARGS ?=
 
-.PHONY: help run install test test-quick test-plug test-kill test-kernel soak lint bench nightly clean distclean
+.PHONY: help run install test test-quick test-plug test-kill test-kernel test-ha soak lint bench nightly clean distclean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,11 @@ test-kill: ## kill -9 of the bridge at 200 random points with 50 orders each (so
 	@scripts/bootstrap.sh test
 	@KILL_POINTS=$${KILL_POINTS:-200} $(BIN)/python -m pytest -q -s tests/system/test_kill.py $(ARGS)
 
+test-ha: ## against Home Assistant itself, which is fetched first (HA=<version>, else the newest that a Python here may run)
+	@scripts/bootstrap.sh test
+	@scripts/home_assistant.sh
+	@HA_VENV=.venv-ha $(BIN)/python -m pytest -q -s --timeout 180 tests/home_assistant $(ARGS)
+
 soak: ## a mixed load while things go wrong at random, and the count (DURATION=30m FAULT_EVERY=5s KILL_EVERY=0 SEED=…)
 	@scripts/bootstrap.sh test
 	@$(BIN)/python -m tests.soak --duration $${DURATION:-30m} --fault-every $${FAULT_EVERY:-5s} \
@@ -66,5 +71,5 @@ clean: ## remove caches and build products; keeps .venv and data
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/results
 	@find hardware sms_bridge tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
-distclean: clean ## also remove .venv and the lab's kernel
-	@rm -rf .venv .lab sms_bridge.egg-info
+distclean: clean ## also remove .venv, Home Assistant's and the lab's kernel
+	@rm -rf .venv .venv-ha .lab sms_bridge.egg-info

@@ -222,6 +222,7 @@ class Bridge:
             own_number=self._modems.own_number,
             clock_changed=self._clock_changed,
             recognise=self._tests.recognise,
+            own_numbers=self._modems.own_numbers,
             rules=self._guards.rules,
         )
         while True:
@@ -489,6 +490,7 @@ def _core_settings(settings: Settings) -> CoreSettings:
         retention_days=settings.retention.messages / DAY,
         quarantine_days=settings.retention.raw / DAY,
         outbox_days=settings.retention.unpublished / DAY,
+        replies=settings.replies,
     )
 
 

@@ -37,7 +37,7 @@ from sms_bridge.config.settings import (
 )
 from sms_bridge.core.choice import Sticky
 from sms_bridge.core.quota import Limits
-from sms_bridge.core.settings import SelfTestSettings, SilenceSettings
+from sms_bridge.core.settings import ReplySettings, SelfTestSettings, SilenceSettings
 
 if TYPE_CHECKING:
     from sms_bridge.config.document import Document, KeyPath
@@ -174,6 +174,7 @@ class _Loader:
             recovery=_recovery(data.get("recovery", {})),
             self_test=SelfTestSettings(**data.get("self_test", {})),
             health=SilenceSettings(**data.get("health", {})),
+            replies=ReplySettings(**data.get("replies", {})),
             home_assistant=HomeAssistantSettings(**data.get("home_assistant", {})),
             contacts=MappingProxyType(data.get("contacts", {})),
             groups=MappingProxyType({name: tuple(members) for name, members in data.get("groups", {}).items()}),

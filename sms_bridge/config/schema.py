@@ -30,6 +30,7 @@ from sms_bridge.config.kinds import (
 )
 from sms_bridge.config.sections.guards import GUARDS
 from sms_bridge.config.sections.home_assistant import HOME_ASSISTANT
+from sms_bridge.config.sections.replies import REPLIES
 from sms_bridge.config.sections.routing import ROUTING
 from sms_bridge.config.sections.smpp import ACCOUNTS
 from sms_bridge.config.sections.web import web
@@ -369,6 +370,7 @@ ROOT = Section(
             },
             "unreported: 5",
         ),
+        _opt("replies", "messages that answer an order"): REPLIES,
         _opt("logging", "what the bridge says of itself"): Section(
             {
                 _opt("level", "the least that is logged"): Choice("debug", "info", "warning", "error"),

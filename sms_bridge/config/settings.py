@@ -15,7 +15,7 @@ from sms_bridge.core.choice import Sticky
 from sms_bridge.core.guards import GuardSettings
 from sms_bridge.core.quota import NO_LIMITS, Limits
 from sms_bridge.core.routing import RoutingSettings
-from sms_bridge.core.settings import SelfTestSettings, SilenceSettings
+from sms_bridge.core.settings import ReplySettings, SelfTestSettings, SilenceSettings
 
 DAY = 86_400.0
 OFF_TIME = 10.0  # without power, until a modem's capacitors are empty
@@ -215,6 +215,7 @@ class Settings:
     recovery: RecoverySettings = field(default_factory=RecoverySettings)
     self_test: SelfTestSettings = field(default_factory=SelfTestSettings)
     health: SilenceSettings = field(default_factory=SilenceSettings)
+    replies: ReplySettings = field(default_factory=ReplySettings)
     home_assistant: HomeAssistantSettings = field(default_factory=HomeAssistantSettings)
     contacts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # alias -> number
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))  # -> @aliases, numbers

@@ -11,12 +11,14 @@ from datetime import datetime
 
 from sms_bridge.core import receipts, sending, ulid
 from sms_bridge.core.clock import to_ms
-from sms_bridge.core.events import received_json, to_json
+from sms_bridge.core.drafts import Draft, Listen, noted_before, unheard
+from sms_bridge.core.events import to_json
 from sms_bridge.core.model import InboundMessage, InboundPart, InboundSet, OutboxKind, Receipt
 from sms_bridge.core.numbers import ContactBook, normal_sender
 from sms_bridge.core.ports import Transaction
 from sms_bridge.core.reassembly import place, usable
 from sms_bridge.core.settings import CoreSettings
+from sms_bridge.core.talk import Heard
 
 REPEAT_MS = 5 * 60_000  # in which the same content may be the same message (domain C2.3)
 _KEY_OCTETS = 16
@@ -37,7 +39,12 @@ class Piece:
 
 
 def store(
-    tx: Transaction, batch: Sequence[InboundMessage], now: int, settings: CoreSettings, book: ContactBook
+    tx: Transaction,
+    batch: Sequence[InboundMessage],
+    now: int,
+    settings: CoreSettings,
+    book: ContactBook,
+    listen: Listen = unheard,
 ) -> tuple[int | None, list[InboundMessage]]:
     """Commit a batch: (when the next incomplete message falls due, those that had not come before)."""
     due: int | None = None
@@ -46,7 +53,7 @@ def store(
         if _is_repeated(tx, message, settings):
             continue
         fresh.append(message)
-        waits = _store(tx, message, now, settings, book)
+        waits = _store(tx, message, now, settings, book, listen)
         due = waits if due is None else min(due, waits or due)
     return due, fresh
 
@@ -74,20 +81,30 @@ def sender_of(message: InboundMessage, region: str | None) -> str:
     return normal_sender(message.sender, region)
 
 
-def publish(tx: Transaction, inbound: InboundSet, region: str | None, book: ContactBook) -> None:
+def publish(
+    tx: Transaction, inbound: InboundSet, region: str | None, book: ContactBook, listen: Listen = unheard
+) -> None:
     """Put what there is of a message into the outbox."""
     inbound.partial_at = None
     pieces: dict[int, Piece] = {}
     for part in tx.set_parts(inbound.seq):
         pieces.setdefault(part.number, _from_raw(part.raw))
     missing = [number for number in range(1, inbound.total + 1) if number not in pieces]
-    inbound.payload = _render(inbound, [pieces[number] for number in sorted(pieces)], missing, region, book)
+    draft = _draft(inbound, [pieces[number] for number in sorted(pieces)], missing, region, book)
+    inbound.payload = draft.said(listen(draft.heard))
     inbound.have = len(pieces)
     inbound.state = "partial" if missing else "whole"
     tx.emit(OutboxKind.IN, inbound.payload)
 
 
-def _store(tx: Transaction, message: InboundMessage, now: int, settings: CoreSettings, book: ContactBook) -> int | None:
+def _store(
+    tx: Transaction,
+    message: InboundMessage,
+    now: int,
+    settings: CoreSettings,
+    book: ContactBook,
+    listen: Listen,
+) -> int | None:
     concat = usable(message.concat)
     part = _part(message, concat.seq if concat is not None else 1)
     found, repeated = None, False
@@ -108,7 +125,7 @@ def _store(tx: Transaction, message: InboundMessage, now: int, settings: CoreSet
         return found.partial_at
     found.have += 1
     if found.have >= found.total:
-        publish(tx, found, settings.default_region, book)
+        publish(tx, found, settings.default_region, book, listen)
     else:
         found.state = "collecting"
         found.partial_at = now + int(settings.reassembly_timeout * 1000)
@@ -201,31 +218,45 @@ def _from_raw(raw: str) -> Piece:
     )
 
 
-def _render(
+def _draft(
     inbound: InboundSet, pieces: Sequence[Piece], missing: list[int], region: str | None, book: ContactBook
-) -> str:
+) -> Draft:
     first = pieces[0]
     texts = [piece.text for piece in pieces if piece.text is not None]
     data = b"".join(piece.data for piece in pieces if piece.data is not None)
     sender = normal_sender(inbound.sender, region)
     kind = "data" if not texts else "flash" if first.message_class == 0 else "text"
-    return received_json(
+    contact = book.name_of(sender)
+    heard = Heard(
         id=inbound.id,
         sender=sender,
-        contact=book.name_of(sender),
-        to=first.to,
+        contact=contact,
         text=_whole("".join(texts)) if texts else None,
-        modem=None,
-        sent_at=first.sent_at,
-        received_at=inbound.received_at,
-        parts=inbound.total,
-        missing=missing,
-        encoding=first.encoding,
-        message_class=first.message_class,
         kind=kind,
-        port=first.port,
-        data=data if not texts else None,
-        route=inbound.scope,
+        sent_at=to_ms(first.sent_at) if first.sent_at is not None else None,
+        received_at=inbound.received_at,
+        partial=bool(missing),
+        before=noted_before(inbound.payload),
+    )
+    return Draft(
+        heard,
+        {
+            "id": inbound.id,
+            "sender": sender,
+            "contact": contact,
+            "to": first.to,
+            "modem": None,
+            "sent_at": first.sent_at,
+            "received_at": inbound.received_at,
+            "parts": inbound.total,
+            "missing": missing,
+            "encoding": first.encoding,
+            "message_class": first.message_class,
+            "kind": kind,
+            "port": first.port,
+            "data": data if not texts else None,
+            "route": inbound.scope,
+        },
     )
 
 

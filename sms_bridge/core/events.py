@@ -84,6 +84,8 @@ def received_json(
     kind: str,
     port: int | None,
     data: bytes | None,
+    in_reply_to: str | None = None,
+    reply: dict[str, Any] | None = None,
     route: str = "modem",
 ) -> str:
     """A received message as on `sms/in`; `data` is base64."""
@@ -107,7 +109,8 @@ def received_json(
             "type": kind,
             "port": port,
             "data": base64.b64encode(data).decode("ascii") if data is not None else None,
-            "in_reply_to": None,
+            "in_reply_to": in_reply_to,
+            "reply": reply,
         }
     )
 

@@ -12,12 +12,14 @@ from hardware.pdu import Deliver, PduError, StatusReport, decode, join
 from hardware.types import ReceivedPdu
 from sms_bridge.core import arrivals, reports, selftest, sending, ulid
 from sms_bridge.core.clock import to_ms
-from sms_bridge.core.events import raw_json, received_json
+from sms_bridge.core.drafts import Draft, Listen, noted_before, unheard
+from sms_bridge.core.events import raw_json
 from sms_bridge.core.model import InboundPart, InboundSet, OrphanReport, OutboxKind, Quarantined
 from sms_bridge.core.numbers import ContactBook, normal_sender
 from sms_bridge.core.ports import Transaction
 from sms_bridge.core.reassembly import place, usable
 from sms_bridge.core.settings import CoreSettings
+from sms_bridge.core.talk import NOTHING, Heard
 
 log = logging.getLogger(__name__)
 
@@ -70,8 +72,13 @@ def sender_of(item: Incoming) -> str:
     return normal_sender(item.pdu.pdu.number, item.region)
 
 
-def store(tx: Transaction, items: Sequence[Incoming], now: int, settings: CoreSettings) -> tuple[int | None, list[int]]:
-    """Commit a batch; (when the next incomplete message falls due, the orders that reports moved on)."""
+def store(
+    tx: Transaction, items: Sequence[Incoming], now: int, settings: CoreSettings, listen: Listen = unheard
+) -> tuple[int | None, list[int]]:
+    """Commit a batch; (when the next incomplete message falls due, the orders that reports moved on).
+
+    `listen` is told each message before it is published.
+    """
     fresh = _note_fresh(tx, items)
     due: int | None = None
     moved: list[int] = []
@@ -85,7 +92,7 @@ def store(tx: Transaction, items: Sequence[Incoming], now: int, settings: CoreSe
             if order is not None:
                 moved.append(order)
         elif isinstance(pdu, Deliver):
-            waits = _store_deliver(tx, item, pdu, now, settings)
+            waits = _store_deliver(tx, item, pdu, now, settings, listen)
             due = waits if due is None else min(due, waits or due)
         else:
             reason = item.pdu.error or "a message that this SIM itself had sent or drafted"
@@ -100,10 +107,11 @@ def expire(
     book: ContactBook,
     own_number: Callable[[str], str | None],
     limit: int,
+    listen: Listen = unheard,
 ) -> None:
     """Publish as partial what waited for its missing parts for too long; the rest may still come."""
     for inbound in tx.sets_due(now, limit):
-        _publish(tx, inbound, now, settings.default_region, book, own_number(inbound.modem))
+        _publish(tx, inbound, now, settings.default_region, book, own_number(inbound.modem), listen)
         tx.save_set(inbound)
 
 
@@ -131,7 +139,9 @@ def _note_fresh(tx: Transaction, items: Sequence[Incoming]) -> dict[bytes, int]:
     return {key: copies - known.get(key, 0) for key, copies in seen.items()}
 
 
-def _store_deliver(tx: Transaction, item: Incoming, pdu: Deliver, now: int, settings: CoreSettings) -> int | None:
+def _store_deliver(
+    tx: Transaction, item: Incoming, pdu: Deliver, now: int, settings: CoreSettings, listen: Listen
+) -> int | None:
     concat = usable(pdu.concat)
     part = InboundPart(
         seq=0,
@@ -149,7 +159,8 @@ def _store_deliver(tx: Transaction, item: Incoming, pdu: Deliver, now: int, sett
         inbound.state = "whole"
         nonce = item.recognise(pdu.text)
         if nonce is None:
-            inbound.payload = _render_parts(inbound, [pdu], [], item.region, item.book, item.own_number)
+            draft = _draft(inbound, [pdu], [], item.region, item.book, item.own_number)
+            inbound.payload = draft.said(listen(draft.heard))
         tx.add_set(inbound)
         part.set_seq = inbound.seq
         tx.add_part(part)
@@ -158,11 +169,17 @@ def _store_deliver(tx: Transaction, item: Incoming, pdu: Deliver, now: int, sett
         else:  # nobody's message: it stays without a payload, and `inbox` shows those that have one
             selftest.arrived(tx, nonce, item.pdu.modem, item.received_at, now)
         return None
-    return _store_piece(tx, item, pdu, part, now, settings)
+    return _store_piece(tx, item, pdu, part, now, settings, listen)
 
 
 def _store_piece(
-    tx: Transaction, item: Incoming, pdu: Deliver, part: InboundPart, now: int, settings: CoreSettings
+    tx: Transaction,
+    item: Incoming,
+    pdu: Deliver,
+    part: InboundPart,
+    now: int,
+    settings: CoreSettings,
+    listen: Listen,
 ) -> int | None:
     concat = pdu.concat
     assert concat is not None
@@ -189,7 +206,7 @@ def _store_piece(
         return inbound.partial_at
     inbound.have += 1
     if inbound.have >= inbound.total:
-        _publish(tx, inbound, now, item.region, item.book, item.own_number)
+        _publish(tx, inbound, now, item.region, item.book, item.own_number, listen)
     else:
         # One that was published as partial is again when no more comes for as long: under its id, with more in it.
         inbound.state = "collecting"
@@ -218,29 +235,38 @@ def _new_set(item: Incoming, pdu: Deliver, part: InboundPart, now: int, total: i
 
 
 def _publish(
-    tx: Transaction, inbound: InboundSet, now: int, region: str | None, book: ContactBook, own_number: str | None
+    tx: Transaction,
+    inbound: InboundSet,
+    now: int,
+    region: str | None,
+    book: ContactBook,
+    own_number: str | None,
+    listen: Listen,
 ) -> None:
     """Publish what there is of a message. Parts that cannot be read any more, or all of them, go to the quarantine."""
     inbound.partial_at = None
     parts = tx.set_parts(inbound.seq)
     if parts and parts[0].raw.startswith(arrivals.MARK):
-        arrivals.publish(tx, inbound, region, book)
+        arrivals.publish(tx, inbound, region, book, listen)
         return
     pdus, broken = _readable(parts)
     missing = [number for number in range(1, inbound.total + 1) if number not in pdus]
+    draft = None
     try:
         if pdus:
-            ordered = [pdus[number] for number in sorted(pdus)]
-            inbound.payload = _render_parts(inbound, ordered, missing, region, book, own_number)
+            draft = _draft(inbound, [pdus[number] for number in sorted(pdus)], missing, region, book, own_number)
+            draft.said(NOTHING)  # it can be written
     except Exception as error:  # a defect of ours: it must not come back each second, nor hold up the others
         log.exception("message %s could not be put together", inbound.id)
-        pdus, broken = {}, [(part, f"it could not be put together: {type(error).__name__}") for part in parts]
+        draft, pdus = None, {}
+        broken = [(part, f"it could not be put together: {type(error).__name__}") for part in parts]
     for part, reason in broken:
         _break(tx, inbound, part, reason, now)
     inbound.have = len(pdus)
-    if not pdus:
+    if draft is None:
         inbound.state = "broken"
         return
+    inbound.payload = draft.said(listen(draft.heard))
     inbound.state = "partial" if missing else "whole"
     tx.emit(OutboxKind.IN, inbound.payload)
 
@@ -280,14 +306,14 @@ def _break(tx: Transaction, inbound: InboundSet, part: InboundPart, reason: str,
     _keep(tx, kept, now)
 
 
-def _render_parts(
+def _draft(
     inbound: InboundSet,
     pdus: Sequence[Deliver],
     missing: list[int],
     region: str | None,
     book: ContactBook,
     own_number: str | None,
-) -> str:
+) -> Draft:
     first = pdus[0]
     text, data, encoding = first.text, first.data, first.encoding
     if len(pdus) > 1:
@@ -299,22 +325,36 @@ def _render_parts(
             text = "".join(p.text for p in pdus if p.text is not None) or None
             data = b"".join(p.data for p in pdus if p.data is not None) or None
     sender = normal_sender(first.number, region)
-    return received_json(
+    contact = book.name_of(sender)
+    heard = Heard(
         id=inbound.id,
         sender=sender,
-        contact=book.name_of(sender),
-        to=own_number,
+        contact=contact,
         text=text,
-        modem=inbound.modem,
-        sent_at=first.timestamp,
-        received_at=inbound.received_at,
-        parts=inbound.total,
-        missing=missing,
-        encoding=encoding,
-        message_class=first.message_class,
         kind=first.kind,
-        port=first.ports[0] if first.ports else None,
-        data=data,
+        sent_at=to_ms(first.timestamp) if first.timestamp else None,
+        received_at=inbound.received_at,
+        partial=bool(missing),
+        before=noted_before(inbound.payload),
+    )
+    return Draft(
+        heard,
+        {
+            "id": inbound.id,
+            "sender": sender,
+            "contact": contact,
+            "to": own_number,
+            "modem": inbound.modem,
+            "sent_at": first.timestamp,
+            "received_at": inbound.received_at,
+            "parts": inbound.total,
+            "missing": missing,
+            "encoding": encoding,
+            "message_class": first.message_class,
+            "kind": first.kind,
+            "port": first.ports[0] if first.ports else None,
+            "data": data,
+        },
     )
 
 

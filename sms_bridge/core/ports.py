@@ -22,12 +22,13 @@ from sms_bridge.core.model import (
     Receipt,
     Waits,
 )
+from sms_bridge.core.talkports import TalkReader, Talks
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Reader(Protocol):
+class Reader(TalkReader, Protocol):
     """A consistent view of the journal."""
 
     def orders_of(self, id: str) -> list[Order]:
@@ -147,7 +148,7 @@ class Routed(Protocol):
         """Whether this came within `window` ms of `at` (UTC ms) before; noted when not."""
 
 
-class Transaction(Reader, Upkeep, Routed, Protocol):
+class Transaction(Reader, Upkeep, Routed, Talks, Protocol):
     """All or nothing. May be rolled back and run again: work must have no effect but through this."""
 
     def known_ids(self, ids: Sequence[str]) -> set[str]:

@@ -56,6 +56,7 @@ class Routes:
         self._known: dict[str, _Known] = {}
         self._news: list[Change] = []
         self._born: float | None = None
+        self._time: Callable[[], float] | None = None
         self.add(MODEMS)
 
     def add(self, name: str, capabilities: Capabilities | None = None) -> None:
@@ -75,14 +76,14 @@ class Routes:
 
     def started(self) -> None:
         """From now on the modems have time to settle."""
-        self._born = _now()
+        self._born = self._now()
 
     def set_health(self, name: str, health: RouteHealth) -> None:
         """How a route is now; the modems' follows from `modems_in_service`."""
         known = self._known[name]
         if known.health == health:
             return
-        now = _now()
+        now = self._now()
         if known.health.can_send != health.can_send:
             # What has never been up begins with what is its own, at once.
             known.since = now if known.shown is not None else -math.inf
@@ -173,7 +174,8 @@ class Routes:
     def facts(self) -> list[RouteFacts]:
         """What a plan looks at."""
         return [
-            RouteFacts(known.name, known.capabilities, self._shown(known, _now())) for known in self._known.values()
+            RouteFacts(known.name, known.capabilities, self._shown(known, self._now()))
+            for known in self._known.values()
         ]
 
     def take_news(self) -> list[Change]:
@@ -183,7 +185,7 @@ class Routes:
 
     def figures(self) -> list[dict[str, Any]]:
         """For `sms/bridge/health`."""
-        now = _now()
+        now = self._now()
         found = []
         for known in self._known.values():
             health = self._shown(known, now)
@@ -196,6 +198,12 @@ class Routes:
                 }
             )
         return found
+
+    def _now(self) -> float:
+        """Loop time, for the writer's thread too."""
+        if self._time is None:
+            self._time = asyncio.get_running_loop().time
+        return self._time()
 
     def _shown(self, known: _Known, now: float) -> RouteHealth:
         if not known.health.can_send:
@@ -223,7 +231,3 @@ class Routes:
             if known.shown is not None:
                 self._news.append(Change(known.name, health.can_send, health.reason))
             known.shown = health.can_send
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -5,16 +5,26 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from hardware.pdu import Deliver
 from hardware.types import ReceivedPdu
-from sms_bridge.core import arrivals, inbound, retention, sending, submission, timekeeping, ulid
+from sms_bridge.core import (
+    arrivals,
+    escalation,
+    inbound,
+    replies,
+    resending,
+    retention,
+    sending,
+    submission,
+    timekeeping,
+)
 from sms_bridge.core.clock import JUMP, SET_AFTER, STEP, Clock, SystemClock, from_ms, rfc3339
 from sms_bridge.core.dispatcher import Dispatcher
-from sms_bridge.core.errors import NumberError, RouteError, StoreError
+from sms_bridge.core.drafts import Listen, unheard
+from sms_bridge.core.errors import NumberError, StoreError
 from sms_bridge.core.events import event_json, mask_sim, rejection_event, status_json
 from sms_bridge.core.guards import NumberRules
 from sms_bridge.core.model import (
@@ -38,6 +48,7 @@ from sms_bridge.core.planning import Planning, leave_modems, put_anew, replan
 from sms_bridge.core.ports import Journal, Reader, Transaction
 from sms_bridge.core.settings import CoreSettings
 from sms_bridge.core.states import POSSIBLY_SENT, OrderState, Stage
+from sms_bridge.core.talk import Listener, NoListener, Talk
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +74,8 @@ class Service:
         clock_changed: Callable[[int], None] = lambda by: None,
         recognise: Callable[[str | None], str | None] = lambda text: None,
         rules: NumberRules | None = None,
+        listener: Listener | None = None,
+        own_numbers: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._journal = journal
         self._dispatcher = dispatcher
@@ -78,6 +91,10 @@ class Service:
         self._clock_changed = clock_changed  # told by how many ms
         self._rules = rules
         self._recognise = recognise  # the nonce of a self-test's message
+        self._listener = listener or NoListener()
+        self._own_numbers = own_numbers
+        self._own: frozenset[str] = frozenset()  # as of the last tick: the writer's thread must not ask
+        self._asking = True  # there may be questions whose message has not gone out
         self._next_due = 0  # UTC ms; nothing falls due before
         self._checked = -RECHECK
         self._purged = 0.0
@@ -118,11 +135,8 @@ class Service:
 
         StoreError: nothing was committed, so nothing may be acknowledged.
         """
-        now, planner = self._clock.now(), self._planning.planner
-        prepared = [
-            submission.prepare(request, now, self._settings, self._book, self._knows_modem, self._rules, planner)
-            for request in batch
-        ]
+        now = self._clock.now()
+        prepared = [self._prepare(request, now) for request in batch]
         results, ready = await self._journal.write(lambda tx: submission.store(tx, prepared, now))
         for item in prepared:
             for order in item.orders:
@@ -131,6 +145,8 @@ class Service:
                 if order.stage is Stage.READY:
                     ready.append(order)
                 self._note_due(order.send_at, order.deadline)
+            if item.orders and item.orders[0].seq:
+                self._note_wishes(item.request, now)
         if ready:
             self._dispatcher.offer(ready)
         return results
@@ -161,51 +177,75 @@ class Service:
             inbound.prepare(pdu, self._settings, self._book, self._own_number(pdu.modem), self._recognise)
             for pdu in batch
         ]
-        now, settings = self._clock.now(), self._settings
+        now = self._clock.now()
         try:
-            due, moved = await self._journal.write(lambda tx: inbound.store(tx, items, now, settings))
+            due, moved, said = await self._journal.write(lambda tx: self._store(tx, items, now))
         except StoreError:
             raise
         except Exception:
             log.exception("a batch of received messages could not be stored as it is; they are stored one by one")
             await self._receive_singly(items, now)
         else:
-            self._stored(due, moved)
+            self._stored(items, due, moved, said)
+
+    def _store(
+        self, tx: Transaction, items: list[inbound.Incoming], now: int, hear: bool = True
+    ) -> tuple[int | None, list[int], list[Order]]:
+        talk = self._talk(tx, now)
+        due, moved = inbound.store(tx, items, now, self._settings, self._ear(talk, hear))
+        return due, moved, talk.orders
+
+    def _stored(self, items: list[inbound.Incoming], due: int | None, moved: list[int], said: list[Order]) -> None:
+        self._note_due(due)
+        self._dispatcher.forget(moved)  # one that waited for a second try needs none now
         for item in items:
             if isinstance(item.pdu.pdu, Deliver):
                 self._dispatcher.heard_from(item.scope, inbound.sender_of(item))
+        self._ordered(said)
 
     async def receive_receipts(self, batch: Sequence[Receipt]) -> None:
         """Commit delivery receipts of routes, in any order and number of copies. StoreError: nothing was committed."""
         if batch:
             now, settings = self._clock.now(), self._settings
-            self._stored(None, await self._journal.write(lambda tx: arrivals.store_receipts(tx, batch, now, settings)))
+            moved = await self._journal.write(lambda tx: arrivals.store_receipts(tx, batch, now, settings))
+            self._dispatcher.forget(moved)
 
     async def receive_messages(self, batch: Sequence[InboundMessage]) -> None:
         """Commit what routes received, each message once. StoreError: nothing was committed."""
         if not batch:
             return
         now, settings, book = self._clock.now(), self._settings, self._book
-        due, fresh = await self._journal.write(lambda tx: arrivals.store(tx, batch, now, settings, book))
+
+        def store(tx: Transaction, hear: bool = True) -> tuple[int | None, list[InboundMessage], list[Order]]:
+            talk = self._talk(tx, now)
+            due, fresh = arrivals.store(tx, batch, now, settings, book, self._ear(talk, hear))
+            return due, fresh, talk.orders
+
+        try:
+            due, fresh, said = await self._journal.write(store)
+        except StoreError:
+            raise
+        except Exception:
+            log.exception("what follows from messages could not be done: they are published as they are")
+            due, fresh, said = await self._journal.write(partial(store, hear=False))
         self._note_due(due)
         for message in fresh:
             self._dispatcher.heard_from(message.route, arrivals.sender_of(message, settings.default_region))
-
-    def _stored(self, due: int | None, moved: list[int]) -> None:
-        self._note_due(due)
-        self._dispatcher.forget(moved)  # one that waited for a second try needs none now
+        self._ordered(said)
 
     async def _receive_singly(self, items: list[inbound.Incoming], now: int) -> None:
         """Whatever one message does to us, it must not hold up the others, nor stay on the SIM for ever."""
         for item in items:
-            try:
-                self._stored(
-                    *await self._journal.write(partial(_store_one, item=item, now=now, settings=self._settings))
-                )
-            except StoreError:
-                raise
-            except Exception as error:
-                reason = f"it could not be processed: {type(error).__name__}"
+            for hear in (True, False):
+                try:
+                    due, moved, said = await self._journal.write(partial(self._store, items=[item], now=now, hear=hear))
+                    self._stored([item], due, moved, said)
+                    break
+                except StoreError:
+                    raise
+                except Exception as error:
+                    reason = f"it could not be processed: {type(error).__name__}"
+            else:
                 await self._journal.write(partial(inbound.set_aside, item=item, reason=reason, now=now))
 
     async def store(self, batch: list[ReceivedPdu]) -> None:
@@ -218,9 +258,9 @@ class Service:
         No statuses: no such id.
         """
         now = self._clock.now()
-        orders, cancelled = await self._journal.write(lambda tx: _cancel(tx, id, now))
+        orders, cancelled, steps = await self._journal.write(lambda tx: _cancel(self._talk(tx, now), id))
         self._dispatcher.forget(cancelled)
-        return [_status_dict(order) for order in orders], len(cancelled)
+        return [_status_dict(order) for order in orders], len(cancelled) + steps
 
     async def resend(self, id: str, route: str | None = None) -> tuple[int, list[str]]:
         """A person decides that orders of unknown fate, or that failed, be sent once more.
@@ -229,7 +269,7 @@ class Service:
         AUTO any; None: as the order said. RouteError: it cannot take them, and nothing is changed.
         """
         now, planner = self._clock.now(), self._planning.replanner
-        again, anew = await self._journal.write(lambda tx: _resend(tx, id, now, planner, route))
+        again, anew = await self._journal.write(lambda tx: resending.resend(tx, id, now, planner, route))
         for order in again:
             self._dispatcher.reconsider(order, None)
         self._dispatcher.offer(anew)
@@ -292,10 +332,13 @@ class Service:
     async def tick(self) -> None:
         """Do what has fallen due; cheap when nothing has. Call it about once a second."""
         await self._keep_time()
+        self._own = frozenset(normal_sender(each, self._settings.default_region) for each in self._own_numbers())
         monotonic, now = self._clock.monotonic(), self._clock.now()
         if now >= self._next_due or monotonic - self._checked >= RECHECK:
             await self._run_due(now)
             self._checked = monotonic
+        if self._asking:
+            await self._begin_questions(now)
         self._dispatcher.keep_counts()
         self._dispatcher.look_again()
         beyond = [order.seq for order in self._dispatcher.beyond_modems()]
@@ -345,15 +388,87 @@ class Service:
     async def _run_due(self, now: int) -> None:
         due = await self._journal.read(lambda reader: reader.next_due())
         if due is not None and due <= now:
-            settings, book, own = self._settings, self._book, self._own_number
             planning, planner = self._planning, self._planning.replanner
             ready, over = await self._journal.write(lambda tx: _due(tx, now, planning, planner))
             self._dispatcher.forget(over)
             self._dispatcher.offer(ready)
+            await self._escalate(now)
             # Apart, so that no stored message can hold up the orders.
-            await self._journal.write(lambda tx: inbound.expire(tx, now, settings, book, own, TICK_LIMIT))
+            await self._expire(now)
             due = await self._journal.read(lambda reader: reader.next_due())
         self._next_due = due if due is not None else 2**62
+
+    def _prepare(self, request: SendRequest, now: int) -> submission.Prepared:
+        return submission.prepare(
+            request, now, self._settings, self._book, self._knows_modem, self._rules, self._planning.planner
+        )
+
+    def _talk(self, tx: Transaction, now: int) -> Talk:
+        return Talk(tx, now, self._settings, self._prepare, self._book, self._own)
+
+    def _ear(self, talk: Talk, hear: bool) -> Listen:
+        return partial(replies.hear, talk, listener=self._listener) if hear else unheard
+
+    def _note_wishes(self, request: SendRequest, now: int) -> None:
+        self._asking = self._asking or request.expect is not None
+        if request.escalate is not None:
+            self._note_due(now + int(min(step.after for step in request.escalate.steps) * 1000))
+
+    def _ordered(self, orders: list[Order]) -> None:
+        """Orders that a transaction has made beside its own work."""
+        for order in orders:
+            self._note_due(order.send_at, order.deadline)
+        if orders:
+            self._asking = True
+            self._dispatcher.offer([order for order in orders if order.stage is Stage.READY])
+
+    async def _begin_questions(self, now: int) -> None:
+        """The time for an answer begins when the message has gone out."""
+        waiting, some = await self._journal.read(lambda reader: replies.waiting(reader, TICK_LIMIT))
+        if some:
+            await self._journal.write(lambda tx: replies.begin(self._talk(tx, now), TICK_LIMIT))
+            self._next_due = 0
+        else:
+            self._asking = waiting
+
+    async def _expire(self, now: int) -> None:
+        """Messages that wait for their parts, and questions for an answer, for long enough."""
+
+        def expire(tx: Transaction, hear: bool = True) -> list[Order]:
+            talk = self._talk(tx, now)
+            listen = self._ear(talk, hear)
+            inbound.expire(tx, now, self._settings, self._book, self._own_number, TICK_LIMIT, listen)
+            replies.expire(talk, TICK_LIMIT)
+            return talk.orders
+
+        try:
+            orders = await self._journal.write(expire)
+        except StoreError:
+            raise
+        except Exception:
+            log.exception("what follows from a message could not be done: it is published as it is")
+            orders = await self._journal.write(partial(expire, hear=False))
+        self._ordered(orders)
+
+    async def _escalate(self, now: int) -> None:
+        """One step in a commit, so that none can hold up another."""
+
+        def take(tx: Transaction) -> tuple[bool, list[Order]]:
+            talk = self._talk(tx, now)
+            return escalation.take(talk), talk.orders
+
+        for _ in range(TICK_LIMIT):
+            try:
+                more, orders = await self._journal.write(take)
+            except StoreError:
+                raise
+            except Exception:
+                log.exception("a step of an escalation could not be taken")
+                await self._journal.write(lambda tx: escalation.fail(self._talk(tx, now)))
+                continue
+            self._ordered(orders)
+            if not more:
+                return
 
     def _purge(self, now: int) -> None:
         settings = self._settings
@@ -374,12 +489,6 @@ class Service:
         for time in times:
             if time is not None and time < self._next_due:
                 self._next_due = time
-
-
-def _store_one(
-    tx: Transaction, item: inbound.Incoming, now: int, settings: CoreSettings
-) -> tuple[int | None, list[int]]:
-    return inbound.store(tx, [item], now, settings)
 
 
 def _recover(
@@ -407,6 +516,7 @@ def _due(tx: Transaction, now: int, planning: Planning, planner: submission.Plan
             tx.emit(OutboxKind.STATUS, status_json(move(order, OrderState.QUEUED, now)))
             tx.save_order(order)
             if planning.fits(order.lane) or put_anew(tx, order, planner, now):
+                tx.start_steps(order.seq, now)
                 ready.append(order)
             continue
         else:
@@ -415,8 +525,21 @@ def _due(tx: Transaction, now: int, planning: Planning, planner: submission.Plan
     return ready, over
 
 
-def _cancel(tx: Transaction, id: str, now: int) -> tuple[list[Order], list[int]]:
-    orders = tx.orders_of(id)
+def _cancel(talk: Talk, id: str) -> tuple[list[Order], list[int], int]:
+    """The orders of this id, those that were cancelled, those of its steps included, and how many steps were."""
+    orders = talk.tx.orders_of(id)
+    if not orders:
+        return [], [], 0
+    steps = escalation.end(talk, id)
+    made = escalation.made_by(talk.tx, orders[0].seq)
+    family = [*orders, *(order for step in made for order in talk.tx.orders_of(step))]
+    cancelled = _cancel_orders(talk.tx, family, talk.now)
+    if steps or cancelled:
+        replies.cancel(talk, family)
+    return orders, cancelled, steps
+
+
+def _cancel_orders(tx: Transaction, orders: Sequence[Order], now: int) -> list[int]:
     cancelled = []
     for order in orders:
         if order.stage not in (Stage.HELD, Stage.READY) or order.state is OrderState.UNKNOWN:
@@ -428,7 +551,7 @@ def _cancel(tx: Transaction, id: str, now: int) -> tuple[list[Order], list[int]]
         tx.emit(OutboxKind.STATUS, status_json(move(order, OrderState.CANCELLED, now, error)))
         tx.save_order(order)
         cancelled.append(order.seq)
-    return orders, cancelled
+    return cancelled
 
 
 def _remove_modem(tx: Transaction, name: str, now: int) -> list[int]:
@@ -439,70 +562,13 @@ def _remove_modem(tx: Transaction, name: str, now: int) -> list[int]:
     return [order.seq for order in orders]
 
 
-def _resend(
-    tx: Transaction, id: str, now: int, planner: submission.Planner, route: str | None
-) -> tuple[list[Order], list[Order]]:
-    """Orders of unknown fate that go once more, and new ones for those that failed: what is final stays so."""
-    again, anew = [], []
-    for order in tx.orders_of(id):
-        if order.stage is not Stage.DONE or order.state not in (OrderState.UNKNOWN, OrderState.FAILED):
-            continue
-        if order.state is OrderState.FAILED:
-            order = _copy(order, now)
-            anew.append(order)
-        else:
-            order.generation += 1
-            order.resends = 0
-            order.attempt += 1
-            order.failures = 0
-            again.append(order)
-        problem = submission.put_on_plan(order, planner, route)
-        if problem is not None:
-            raise RouteError(problem[1])
-    for order in again:
-        if order.deadline is not None and order.deadline <= now:
-            order.deadline = None
-            tx.drop_deadline(order.seq)
-        order.stage = Stage.READY
-        order.excluded = ""
-        tx.save_order(order)
-    if anew:
-        tx.add_orders(anew)
-        for order in anew:
-            tx.emit(OutboxKind.STATUS, status_json(status_of(order)))
-    return again, anew
-
-
-def _copy(order: Order, now: int) -> Order:
-    """The same message as an order of its own: without the deadline that has passed, under a new id."""
-    return replace(
-        order,
-        seq=0,
-        id=ulid.new(now),
-        state=OrderState.QUEUED,
-        stage=Stage.READY,
-        send_at=None,
-        deadline=order.deadline if order.deadline is not None and order.deadline > now else None,
-        accepted_at=now,
-        state_at=now,
-        attempt=1,
-        failures=0,
-        generation=0,
-        resends=0,
-        parts_sent=0,
-        modem=None,
-        sim=None,
-        route=None,
-        excluded="",
-        error_code=None,
-        error_text=None,
-        error_retryable=False,
-    )
-
-
 def _details(reader: Reader, id: str) -> list[dict[str, Any]]:
     return [
-        {**_status_dict(order), "attempts": [_attempt_dict(a) for a in reader.attempts(order.seq)]}
+        {
+            **_status_dict(order),
+            "attempts": [_attempt_dict(a) for a in reader.attempts(order.seq)],
+            **replies.describe(reader, order.seq),
+        }
         for order in reader.orders_of(id)
     ]
 

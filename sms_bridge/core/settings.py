@@ -31,6 +31,13 @@ class SilenceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplySettings:
+    """Which order a message may answer that nobody asked for."""
+
+    window: float = DAY  # s since the last order to its sender; 0: none
+
+
+@dataclass(frozen=True, slots=True)
 class CoreSettings:
     default_region: str | None = None  # ISO 3166 code that completes national numbers
     contacts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -50,4 +57,5 @@ class CoreSettings:
     report_days: float = 7  # how long a status report is waited for, and an orphan kept (A7.2)
     sticky: Sticky = Sticky.PREFER  # how firmly a conversation holds to its SIM (domain B6)
     sticky_ttl: float = 8 * DAY  # seconds of silence after which any SIM may write to a number
+    replies: ReplySettings = field(default_factory=ReplySettings)
     window: int = 2000  # orders held in memory for each lane

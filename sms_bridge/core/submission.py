@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from hardware.pdu import PduError, SubmitRequest, encode, estimate
-from sms_bridge.core import ulid
+from sms_bridge.core import ulid, wishes
+from sms_bridge.core.asking import AskError
 from sms_bridge.core.clock import SET_AFTER, to_ms
 from sms_bridge.core.errors import NumberError
 from sms_bridge.core.events import is_writable, rejection_event, status_json, to_json
@@ -77,8 +78,10 @@ def prepare(
     try:
         transaction = _transaction(request)
         _check_id(request)
-        text, parts, encoding = _check_content(request, settings)
+        text, parts, encoding = _check_content(wishes.with_mark(request, prepared.id), settings)
         _check_target(request, settings, knows_modem, planned=planner is not None)
+        if request.expect is not None or request.escalate is not None:
+            _check_wishes(request, settings, book, knows_modem, planned=planner is not None)
     except _Refused as refused:
         prepared.id = prepared.id if is_writable(prepared.id) else ascii(prepared.id[:MAX_ID])
         prepared.rejections.append(_rejection(prepared, refused.code, refused.text, _sole(request)))
@@ -197,6 +200,9 @@ def store(tx: Transaction, batch: Sequence[Prepared], now: int) -> tuple[list[Ac
         ]
         if expiries:
             tx.add_expiries(expiries)
+        for p in fresh.values():
+            if p.request.expect is not None or p.request.escalate is not None:
+                wishes.store(tx, p.request, p.orders)
     return results, [order for order in repeated if order.stage is Stage.READY]
 
 
@@ -335,6 +341,27 @@ def _check_sender(request: SendRequest, planned: bool) -> None:
     if request.modem != AUTO or not planned:
         text = "a modem sends from its SIM's number: leave out `sender`, or take a route such as smpp:backup"
         raise _Refused("invalid_sender", text)
+
+
+def _check_wishes(
+    request: SendRequest,
+    settings: CoreSettings,
+    book: ContactBook,
+    knows_modem: Callable[[str], bool],
+    *,
+    planned: bool,
+) -> None:
+    def try_out(step: SendRequest) -> None:
+        try:
+            _check_content(step, settings)
+            _check_target(step, settings, knows_modem, planned=planned)
+        except _Refused as refused:
+            raise AskError(refused.text) from refused
+
+    try:
+        wishes.check(request, settings, book, try_out)
+    except AskError as error:
+        raise _Refused("invalid_field", str(error)) from error
 
 
 def _recipients(prepared: Prepared, settings: CoreSettings, book: ContactBook) -> list[str]:

@@ -54,6 +54,7 @@ def follow(tx: Transaction, reading: Reading, settings: CoreSettings) -> Followe
     if same and abs(by) <= JUMP:
         return Followed(0, {})
     tx.move_waits(by, reading.now, _longest(settings))
+    tx.move_talks(by, reading.now)
     deadlines = tx.move_expiries(by, reading.boot) if by else {}
     if by:
         before = rfc3339(reading.now - by)

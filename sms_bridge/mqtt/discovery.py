@@ -102,13 +102,14 @@ class Devices:
         self, id: str, device: Component, availability: list[Component], components: dict[str, Component]
     ) -> dict[str, Any]:
         for key, component in components.items():
-            component["unique_id"] = f"{id}_{key}"
+            # Not at the root: Home Assistant 2026.2 and older do not hand it down from there, and an order of QoS 0 is
+            # lost while we are away.
+            component |= {"unique_id": f"{id}_{key}", "qos": 1}
         return {
             "device": {"identifiers": [id], **{key: value for key, value in device.items() if value is not None}},
             "origin": {"name": "sms-bridge", "sw_version": self._version},
             "availability": availability,
             "availability_mode": "all",
-            "qos": 1,
             "components": components,
         }
 

@@ -31,6 +31,7 @@ LIVE: Mapping[str, tuple[str, ...] | None] = {
     "logging": ("level", "mqtt"),
     "quota": None,
     "recovery": None,
+    "replies": None,
     "retention": None,
     "sending": ("max_attempts", "retry_delay", "sticky", "sticky_ttl", "stop_grace"),
 }

@@ -25,6 +25,7 @@ from sms_bridge.core.model import AUTO, Rejection, SendRequest
 from sms_bridge.core.states import OnUnknown
 from sms_bridge.core.submission import MAX_SENDER, MAX_TRANSACTION
 from sms_bridge.payloads import jsontext
+from sms_bridge.payloads.asking import Escalation, ExpectReply
 from sms_bridge.payloads.names import is_name
 
 MAX_PAYLOAD = 1024 * 1024  # bytes; 39 015 emoji, escaped, are 468 kB
@@ -43,7 +44,6 @@ ALIASES = {
     "message": "text",
     "content": "text",
 }
-LATER = ("expect_reply", "escalate")  # promised by the contract, not built yet
 
 
 _ROUTE = re.compile(r"[a-z][a-z0-9]{0,15}:[a-z0-9_-]{1,32}")  # a kind and an account, such as smpp:backup
@@ -101,8 +101,8 @@ class SendOrder(BaseModel):
     sender: StrictStr | None = Field(
         None, min_length=1, max_length=MAX_SENDER, description="the number or name to send from; SMPP routes only"
     )
-    expect_reply: Any = Field(None, description="not supported yet")
-    escalate: Any = Field(default_factory=list, description="not supported yet")
+    expect_reply: ExpectReply = Field(None, description="an answer is waited for, for so many seconds")
+    escalate: Escalation = Field(None, description="what is done when it has come to nothing after some time")
     transaction: Any = Field(None, description="any JSON value, echoed in each status")
 
 
@@ -200,9 +200,6 @@ def _request(found: dict[str, Any], recipient: str | None, modem: str | None) ->
         order = _VALIDATE(found)
     except ValidationError as error:
         raise _from_validation(error, found, recipient) from None
-    for name in LATER:
-        if getattr(order, name) not in (None, []):
-            raise _refused("not_supported", f"`{name}` is not supported yet: leave it out", found, recipient)
     data = _content(order, found, recipient)
     to = (recipient,) if recipient is not None else _recipients(order.to, found)
     if order.id is not None and (not order.id or not order.id.isprintable()):
@@ -226,6 +223,8 @@ def _request(found: dict[str, Any], recipient: str | None, modem: str | None) ->
         encoding=order.encoding,
         transliterate=order.transliterate,
         transaction=order.transaction,
+        expect=order.expect_reply,
+        escalate=order.escalate,
     )
 
 
@@ -323,6 +322,8 @@ def _from_validation(error: ValidationError, found: dict[str, Any], recipient: s
     if field == "text" and first["type"] == "string_too_long":
         text = f"`text` has {len(found['text'])} characters; the longest message has 255 parts, {MAX_TEXT} characters"
         return _refused("too_long", text, found, recipient)
+    if field in ("expect_reply", "escalate"):
+        return _refused("invalid_field", first["msg"].removeprefix("Value error, "), found, recipient)
     hint = ""
     if field == "to" and isinstance(found.get("to"), int | float):
         hint = ": put quotes around it, a number without them loses its + and its zeros"

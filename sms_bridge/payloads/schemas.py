@@ -47,6 +47,15 @@ class Status(_Payload):
     transaction: Any
 
 
+class Answer(_Payload):
+    """Which option of the question a message is."""
+
+    option: str | None = Field(description="as the order named it; null: none of them")
+    value: str | None = Field(description="what that means; null when it came too late")
+    late: bool
+    step: int | None = Field(description="of the escalation that asked; null: the order itself")
+
+
 class Received(_Payload):
     """`sms/in`: a received message; repeats carry the same `id`."""
 
@@ -68,7 +77,8 @@ class Received(_Payload):
     type: Literal["text", "data", "flash", "silent", "mms_notification", "voicemail"]
     port: int | None
     data: str | None = Field(description="base64")
-    in_reply_to: str | None
+    in_reply_to: str | None = Field(description="the id of the order that it answers")
+    reply: Answer | None = Field(description="where that order expected a reply")
 
 
 class State(_Payload):

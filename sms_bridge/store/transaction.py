@@ -24,12 +24,13 @@ from sms_bridge.core.model import (
 )
 from sms_bridge.store import rows
 from sms_bridge.store.recent import RecentRows
+from sms_bridge.store.talks import TalkReads, TalkWrites
 from sms_bridge.store.upkeep import NUMBERED, Upkeep
 
 LATE_ORDERS = 20_000  # among which the parts of the last day are looked for at a start
 
 
-class SqlReader:
+class SqlReader(TalkReads):
     """Reads; every query is bounded or has an index."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -67,6 +68,8 @@ class SqlReader:
             "SELECT min(deadline) FROM orders WHERE deadline IS NOT NULL AND stage IN ('held', 'ready')",
             "SELECT min(bound_until) FROM orders WHERE bound_until IS NOT NULL AND stage = 'ready'",
             "SELECT min(partial_at) FROM inbound WHERE state = 'collecting'",
+            "SELECT min(expires_at) FROM questions WHERE state = 'open'",
+            "SELECT min(due_at) FROM escalations WHERE state = 'waits'",
         )
         dues = [self._db.execute(sql).fetchone()[0] for sql in queries]
         return min((due for due in dues if due is not None), default=None)
@@ -135,7 +138,7 @@ class SqlReader:
         return list(self._db.execute(sql, (MOST,)))
 
 
-class SqlTransaction(SqlReader, Upkeep):
+class SqlTransaction(SqlReader, TalkWrites, Upkeep):
     """Writes. `emitted` and the counters are reset when a transaction is rolled back."""
 
     def __init__(self, connection: sqlite3.Connection, now: Callable[[], int]) -> None:

@@ -23,7 +23,7 @@ _BOOT, _OFFSET, _RAN = "clock_boot", "clock_offset", "ran"  # rows of `meta`
 
 # `x` after the clock has jumped to :now; nothing waits longer than :most from there. After a jump backwards, what waits
 # no longer than that anyway stays as it is.
-_MOVED = "CASE WHEN :by > 0 OR {x} > :now + :most THEN min({x} + :by, :now + :most) ELSE {x} END"
+MOVED = "CASE WHEN :by > 0 OR {x} > :now + :most THEN min({x} + :by, :now + :most) ELSE {x} END"
 
 
 class Upkeep(Routed):
@@ -104,7 +104,7 @@ class Upkeep(Routed):
             ("avoided", "until", most.avoided, "true"),
             ("inbound", "partial_at", most.parts, "state = 'collecting' AND partial_at IS NOT NULL"),
         ):
-            moved = _MOVED.format(x=column)
+            moved = MOVED.format(x=column)
             parameters = {"by": by, "now": now, "most": longest}
             self._db.execute(f"UPDATE {table} SET {column} = {moved} WHERE {where}", parameters)
 

@@ -191,7 +191,7 @@ def test_schema_and_settings_have_the_same_keys() -> None:
     assert settings == properties.keys() - {"version"}
     usb = {field.name for field in dataclasses.fields(UsbSettings)} - {"sysfs", "dev"}
     assert usb == properties["usb"]["properties"].keys()
-    groups = "inbound sending limits retention logging recovery virtual_modems ussd calls health home_assistant"
+    groups = "inbound sending limits retention logging recovery virtual_modems ussd calls health home_assistant replies"
     for name in groups.split():
         group = {field.name for field in dataclasses.fields(getattr(Settings(), name))}
         assert group == properties[name]["properties"].keys(), name

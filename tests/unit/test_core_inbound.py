@@ -35,7 +35,7 @@ HOUR = 3_600_000
 
 CONTRACT_RECEIVED = [
     "event_type", "id", "from", "contact", "to", "text", "modem", "route", "sent_at", "received_at", "parts",
-    "partial", "missing", "encoding", "class", "type", "port", "data", "in_reply_to",
+    "partial", "missing", "encoding", "class", "type", "port", "data", "in_reply_to", "reply",
 ]  # fmt: skip
 
 
@@ -58,6 +58,7 @@ async def test_a_message_is_published_as_the_contract_says(desk):
         "modem": "stick", "route": "modem", "sent_at": "2026-11-22T19:00:01+01:00",
         "received_at": "2026-11-22T19:00:00.000+00:00", "parts": 1, "partial": False, "missing": [],
         "encoding": "gsm7", "class": None, "type": "text", "port": None, "data": None, "in_reply_to": None,
+        "reply": None,
     }  # fmt: skip
 
 

@@ -44,6 +44,12 @@ def test_a_key_that_it_does_not_know_is_found(where: tuple[str, ...], key: str) 
     assert any(repr(key) in one for one in complaints(payload))
 
 
+def test_every_component_says_qos_1_itself() -> None:
+    for payload in (BRIDGE, MODEM):
+        assert all(one["qos"] == 1 for one in payload["components"].values())
+        assert "qos" not in payload  # Home Assistant up to 2026.2 takes it there and keeps to QoS 0
+
+
 def test_no_number_stands_in_what_is_retained() -> None:
     for payload in (BRIDGE, MODEM, BARE):
         assert not re.search(r"\+?[0-9]{6,}", json.dumps(payload))

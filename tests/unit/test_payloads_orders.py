@@ -141,8 +141,26 @@ REFUSED: list[tuple[Any, str, str]] = [
     ({"to": NUMBER, "text": "x", "route": ""}, "invalid_field", "route's name"),
     ({"to": NUMBER, "text": "x", "sender": 12345}, "invalid_field", "`sender`"),
     ({"to": NUMBER, "text": "x", "sender": "x" * 21}, "invalid_field", "`sender`"),
-    ({"to": NUMBER, "text": "x", "expect_reply": 60}, "not_supported", "`expect_reply`"),
-    ({"to": NUMBER, "text": "x", "escalate": [{}]}, "not_supported", "`escalate`"),
+    ({"to": NUMBER, "text": "x", "expect_reply": 0}, "invalid_field", "1 to 604800"),
+    ({"to": NUMBER, "text": "x", "expect_reply": True}, "invalid_field", "`expect_reply` must be"),
+    (
+        {"to": NUMBER, "text": "x", "expect_reply": {"within": 5, "optons": {}}},
+        "invalid_field",
+        "`optons`: there is no",
+    ),
+    ({"to": NUMBER, "text": "x", "expect_reply": {"options": {}}}, "invalid_field", "`within` is missing"),
+    (
+        {"to": NUMBER, "text": "x", "expect_reply": {"within": 5, "options": {"!": "x"}}},
+        "invalid_field",
+        "an option has",
+    ),
+    ({"to": NUMBER, "text": "x", "expect_reply": {"within": 5, "options": ["Ja", "no|ja"]}}, "invalid_field", "'ja'"),
+    ({"to": NUMBER, "text": "x", "escalate": [{}]}, "invalid_field", "step 1, `after` is missing"),
+    ({"to": NUMBER, "text": "x", "escalate": [{"after": 1, "to": "@a"}, 5]}, "invalid_field", "step 2 must be"),
+    ({"to": NUMBER, "text": "x", "escalate": [{"after": -1, "to": "@a"}]}, "invalid_field", "step 1, `after` must be"),
+    ({"to": NUMBER, "text": "x", "escalate": [{"after": 1, "to": 36}]}, "invalid_field", "step 1, `to` must be"),
+    ({"to": NUMBER, "text": "x", "escalate": [{"after": 1}] * 11}, "invalid_field", "1 to 10 steps"),
+    ({"to": NUMBER, "text": "x", "escalate": {"until": "dawn", "steps": [{"after": 1}]}}, "invalid_field", "`until`"),
     (b"x" * (MAX_PAYLOAD + 1), "payload_too_large", "bytes"),
 ]
 

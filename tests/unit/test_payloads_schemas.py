@@ -36,6 +36,8 @@ def test_a_received_message_of_the_core_fits_its_schema() -> None:
         kind="text",
         port=None,
         data=None,
+        in_reply_to="door-1",
+        reply={"option": "1", "value": "open", "late": False, "step": None},
     )
     assert Received.model_validate_json(payload).sender == "+36301234567"
 

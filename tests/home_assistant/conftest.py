@@ -1,0 +1,8 @@
+"""Collected by `make test-ha` alone, which fetches Home Assistant first."""
+
+from __future__ import annotations
+
+import os
+
+if not os.environ.get("HA_VENV"):
+    collect_ignore_glob = ["test_*.py"]
