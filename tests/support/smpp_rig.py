@@ -71,7 +71,9 @@ class Rig:
 
 
 @asynccontextmanager
-async def core(folder: Path, port: int, *, connected: bool = True, **changed: Any) -> AsyncIterator[Rig]:
+async def core(
+    folder: Path, port: int, *, connected: bool = True, started: bool = True, **changed: Any
+) -> AsyncIterator[Rig]:
     """The bridge's inside, with the account `backup` at this port. `changed` are keys of `SmppSettings`."""
     senders = changed.pop("senders", (SenderSettings(OWN),))
     account = SmppSettings(
@@ -95,9 +97,10 @@ async def core(folder: Path, port: int, *, connected: bool = True, **changed: An
     smpp = Smpp(settings, limits, journal, dispatcher, clock, event)
     service = Service(journal, dispatcher, limits, clock)
     await service.start()
-    await smpp.start(service)
     try:
-        if connected:
+        if started:
+            await smpp.start(service)
+        if started and connected:
             await until(lambda: smpp.up)
         yield Rig(journal, dispatcher, service, smpp, told)
     finally:

@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 STORE_RETRY = 2.0  # s between attempts to record while the disk is full or read-only
 FAULT_PAUSE = 5.0  # s before work goes on after a defect of ours
 LEAD = 0.005  # s that a commit may take: what the centre answers in that time is begun before there is room for it
+CALMER = 0.9  # of the burst that is reckoned with, after each smaller one
 READY_PATIENCE = 5.0  # s that something begun waits for room, before it is given back as not sent
 LOOK = 1.0  # s between looks at what waits
 MOST_AT_ONCE = 500  # orders in one transaction
@@ -408,15 +409,17 @@ class SmppRoute:
 
 
 class Pace:
-    """How many answers a second come, of late: what is begun ahead follows that."""
+    """How many answers come, of late, in a second and at once: what is begun ahead follows that."""
 
     def __init__(self) -> None:
+        self._burst = 0.0
         self._speed = 0.0
         self._since = 0.0
         self._count = 0
 
     def count(self, answers: int, now: float) -> None:
         self._count += answers
+        self._burst = max(float(answers), self._burst * CALMER)
         elapsed = now - self._since
         if elapsed >= 0.1:
             speed = self._count / elapsed
@@ -425,7 +428,7 @@ class Pace:
 
     def ahead(self) -> int:
         """At least one."""
-        return 1 + int(self._speed * LEAD)
+        return max(1 + int(self._speed * LEAD), round(self._burst))
 
 
 def units_of(job: Job, messages: Sequence[Message]) -> list[Unit]:
