@@ -167,8 +167,8 @@ class Bridge:
             self._journal,
             self._mqtt,
             metadata.version("sms-bridge"),
-            contacts=lambda: sorted(settings.contacts),
-            groups=lambda: sorted(settings.groups),
+            contacts=self._guards.book.contacts,
+            groups=self._guards.book.groups,
             balance_of=lambda status: self._balances.of(status) if self._balances.asks(status) else None,
         )
         stack.push_async_callback(self._stop)
@@ -222,8 +222,9 @@ class Bridge:
             own_number=self._modems.own_number,
             clock_changed=self._clock_changed,
             recognise=self._tests.recognise,
+            contacts=self._guards.book,
+            guard=self._guards.guard,
             own_numbers=self._modems.own_numbers,
-            rules=self._guards.rules,
         )
         while True:
             try:
@@ -253,7 +254,18 @@ class Bridge:
     def _web(self, handlers: dict[str, Handler]) -> Web:
         journal, service, queues, modems = self._journal, self._service, self._queues, self._modems
         return Web(
-            Parts(self._settings, journal, service, queues, modems, self._balances, self._mqtt, handlers, self.health)
+            Parts(
+                self._settings,
+                self._clock,
+                journal,
+                service,
+                queues,
+                modems,
+                self._balances,
+                self._mqtt,
+                handlers,
+                self.health,
+            )
         )
 
     async def _stop(self) -> None:
@@ -302,7 +314,7 @@ class Bridge:
         working = self._modems.in_service()
         there, up = len(modems) + len(self._smpp), working + self._smpp.up
         verdict = "pass" if up == there and there else "warn" if up else "fail"
-        warnings = [*self._service.warnings(), *self._guards.holds.warnings()]
+        warnings = [*self._service.warnings(), *self._guards.warnings()]
         if warnings and verdict == "pass":
             verdict = "warn"
         return {
@@ -368,7 +380,7 @@ class Bridge:
         self._guards.adopt(settings)
         logging.getLogger().setLevel(settings.logging.level.upper())
         self._mqtt.show_log(settings.logging.mqtt)
-        self._mqtt.states.info(self._info())
+        self._tell_state()
 
     # The bridge's own topics and timers.
 
@@ -387,14 +399,15 @@ class Bridge:
                 "base_topic": settings.mqtt.base_topic,
                 "default_region": settings.default_region,
                 "modems": [modem.name for modem in settings.modems],
-                "contacts": sorted(settings.contacts),
-                "groups": sorted(settings.groups),
+                "contacts": sorted(self._guards.book.contacts()),
+                "groups": sorted(self._guards.book.groups()),
             },
         }
 
     def _tell_state(self) -> None:
         self._mqtt.states.info(self._info())
         self._mqtt.states.health(self.health())
+        self._home_assistant.refresh()
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()

@@ -262,6 +262,8 @@ class Modems:
     def modem_changed(self, status: ModemStatus) -> None:
         if (status.state in WORKING) != (status.name in self._working):
             self._note_working()
+        if (route := self._routes.get(status.name)) is not None:
+            route.modem_changed()
         if self._mqtt is not None:
             self._mqtt.states.modem_changed(status)
             self._publish_list(only_if_changed=True)

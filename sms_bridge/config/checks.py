@@ -10,9 +10,9 @@ from typing import Any
 from sms_bridge.config.document import Document, KeyPath
 from sms_bridge.config.errors import Problem
 from sms_bridge.config.report import problem_at
-from sms_bridge.config.schema import member as member_of
-from sms_bridge.config.schema import phone_digits
 from sms_bridge.config.sections import web
+from sms_bridge.config.sections.people import member as member_of
+from sms_bridge.config.sections.people import phone_digits
 from sms_bridge.config.sections.smpp import smpp_checks
 from sms_bridge.config.settings import MqttSettings
 
@@ -65,7 +65,9 @@ def _groups(data: dict[str, Any]) -> _Found:
     for name in groups:
         if name in contacts:
             yield ("groups", name), "a contact has this name too", "an order to it could mean either: rename one"
-    for name, members in groups.items():
+    for name, entry in groups.items():
+        detailed = isinstance(entry, dict)
+        members, path = (entry.get("members"), ("groups", name, "members")) if detailed else (entry, ("groups", name))
         for index, member in enumerate(members if isinstance(members, list) else ()):
             if not isinstance(member, str):
                 continue
@@ -74,10 +76,10 @@ def _groups(data: dict[str, Any]) -> _Found:
                 continue
             near = get_close_matches(word, [str(contact) for contact in contacts], 1, 0.6)
             if word in groups:
-                yield ("groups", name, index), "this is a group", "list its members instead"
+                yield (*path, index), "this is a group", "list its members instead"
             else:
                 hint = f"did you mean {near[0]}?" if near else f"add {word} under contacts"
-                yield ("groups", name, index), "there is no such contact", hint
+                yield (*path, index), "there is no such contact", hint
 
 
 def _switches(data: dict[str, Any]) -> _Found:

@@ -228,6 +228,32 @@ class Budget:
         return f"{value[0]}/{next(name for name, seconds in cls.PERIODS.items() if seconds == value[1])}"
 
 
+class Rate:
+    """How many of something in any span of a time, from `20/1h` or `500/day`: (20, 3600.0). `off`: None."""
+
+    FORM = re.compile(r"([0-9]{1,7}) ?/ ?(?:([0-9]{1,5}) ?)?(s|m|h|d|minute|hour|day)\Z")
+    json = {"type": "string", "pattern": rf"^\s*(?:off|{FORM.pattern[:-2]})\s*$"}  # noqa: RUF012 # never changed
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+
+    def __call__(self, value: Any) -> tuple[int, float] | None:
+        text = value.strip() if isinstance(value, str) else ""
+        if text == "off":
+            return None
+        match = self.FORM.match(text)
+        count = int(match[1]) if match else 0
+        seconds = int(match[2] or 1) * Duration.UNITS[match[3][0]] if match else 0.0
+        if not 1 <= count <= self._most or not 60 <= seconds <= 86_400:
+            raise Wrong(f"must be off, or a number up to {self._most} in a time from 1m to 24h", "write {key}: 20/1h")
+        return count, seconds
+
+    @classmethod
+    def spoken(cls, count: int, seconds: float) -> str:
+        """As it stands in the configuration."""
+        return f"{count}/{spoken(seconds)}"
+
+
 class Several:
     """A list, or one word that means all of them: None."""
 
@@ -355,6 +381,21 @@ class Section:
         if SYNONYMS.get(word) in known:
             return SYNONYMS[word]
         return next(iter(difflib.get_close_matches(word, known, 1, 0.6)), "")
+
+
+class Either:
+    """A plain value, or a group of keys where there is more to say."""
+
+    def __init__(self, plain: Kind, full: Section) -> None:
+        self._plain = plain
+        self.full = full
+
+    @property
+    def json(self) -> dict[str, Any]:
+        return {"anyOf": [self._plain.json, self.full.json]}
+
+    def __call__(self, value: Any) -> Any:
+        return self.full(value) if isinstance(value, dict) else self._plain(value)
 
 
 def spoken(seconds: float) -> str:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from sms_bridge.config.errors import ConfigError, Problem
-from sms_bridge.config.sections.websettings import Secret, web_settings
+from sms_bridge.config.sections.websettings import Secret, web_settings, webhook_settings
 from sms_bridge.config.settings import (
     AtConsoleSettings,
     BalanceSettings,
@@ -148,6 +148,7 @@ class _Loader:
 
     def _build(self, data: dict[str, Any], document: Document) -> Settings:
         from sms_bridge.config.sections.guards import guard_settings
+        from sms_bridge.config.sections.people import contact, group
         from sms_bridge.config.sections.routing import routing_settings
         from sms_bridge.config.sections.smpp import smpp_settings
 
@@ -176,12 +177,16 @@ class _Loader:
             health=SilenceSettings(**data.get("health", {})),
             replies=ReplySettings(**data.get("replies", {})),
             home_assistant=HomeAssistantSettings(**data.get("home_assistant", {})),
-            contacts=MappingProxyType(data.get("contacts", {})),
-            groups=MappingProxyType({name: tuple(members) for name, members in data.get("groups", {}).items()}),
+            contacts=MappingProxyType({name: contact(entry) for name, entry in data.get("contacts", {}).items()}),
+            groups=MappingProxyType({name: group(entry) for name, entry in data.get("groups", {}).items()}),
             web=web_settings(data["web"], self._resolve, self._secret(document, "web")) if "web" in data else None,
             guards=guard_settings(data.get("guards", {})),
             smpp=smpp_settings(data.get("smpp", {}), self._environ, self._resolve, partial(self._problem, document)),
             routing=routing_settings(data.get("routing", {})),
+            webhooks=tuple(
+                webhook_settings(entry, index, self._secret(document))
+                for index, entry in enumerate(data.get("webhooks", []))
+            ),
             source=self._path,
         )
 

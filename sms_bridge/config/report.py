@@ -8,7 +8,7 @@ import voluptuous as vol
 
 from sms_bridge.config.document import Document, KeyPath, dotted
 from sms_bridge.config.errors import Problem
-from sms_bridge.config.kinds import ListOf, MapOf, Section
+from sms_bridge.config.kinds import Either, ListOf, MapOf, Section
 
 SHOWN = 60  # characters of a wrong value that a hint repeats
 
@@ -67,10 +67,10 @@ def _section(root: Section, path: KeyPath) -> Section | None:
     for key in path:
         if isinstance(key, int) and isinstance(kind, ListOf):
             kind = kind.item
-        elif isinstance(kind, MapOf):
-            kind = kind.value
         elif isinstance(kind, Section):
             kind = next((value for known, value in kind.keys.items() if known.schema == key), None)
+        elif isinstance(kind, MapOf):
+            kind = kind.value.full if isinstance(kind.value, Either) else kind.value
         else:
             return None
     return kind if isinstance(kind, Section) else None

@@ -17,8 +17,8 @@ from sms_bridge.config.kinds import (
     Duration,
     Flag,
     ListOf,
-    MapOf,
     Number,
+    Rate,
     Real,
     Section,
     Several,
@@ -30,28 +30,19 @@ from sms_bridge.config.kinds import (
 )
 from sms_bridge.config.sections.guards import GUARDS
 from sms_bridge.config.sections.home_assistant import HOME_ASSISTANT
+from sms_bridge.config.sections.people import CONTACTS, GROUPS, PHONE, RAW_PHONE, phone_digits
 from sms_bridge.config.sections.replies import REPLIES
 from sms_bridge.config.sections.routing import ROUTING
 from sms_bridge.config.sections.smpp import ACCOUNTS
-from sms_bridge.config.sections.web import web
-from sms_bridge.config.sections.websettings import DEFAULT_SCOPES, WebSettings
+from sms_bridge.config.sections.web import WEBHOOK, web
+from sms_bridge.config.sections.websettings import DEFAULT_SCOPES, WebhookSettings, WebSettings
 from sms_bridge.config.settings import DAY, OFF_TIME, BalanceSettings, Settings, TlsSettings
 from sms_bridge.config.smpp import SmppSettings
 from sms_bridge.core.commands import FORBIDDEN_COMMANDS
+from sms_bridge.core.guards import Rate as Limit
 from sms_bridge.core.patterns import MAX_PATTERN
 
 BAUDRATES = (1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600)
-
-
-def phone_digits(text: str) -> str:
-    """Without what people put between digits."""
-    return re.sub(r"[\s()./-]", "", text)
-
-
-def member(text: str) -> str:
-    """A group's member as `@name`, or a number without what people put between digits."""
-    text = text.strip().removeprefix("@")
-    return phone_digits(text) if re.fullmatch(r"\+?[0-9\s()./-]+", text) else f"@{text}"
 
 
 class _AtCommand(Text):
@@ -102,14 +93,6 @@ def _host_hint(text: str) -> str:
     return f"write host: {with_port[1]} and port: {with_port[2]}" if with_port else ""
 
 
-_RAW_PHONE = r"[\s()./-]*\+?(?:[\s()./-]*[0-9]){3,15}[\s()./-]*"
-PHONE = Text(r"\+?[0-9]{3,15}", "a phone number such as +36301234567", clean=phone_digits, raw=_RAW_PHONE)
-MEMBER = Text(
-    rf"\+?[0-9]{{3,15}}|@{NAME}",
-    "a contact's name or a phone number",
-    clean=member,
-    raw=rf"{_RAW_PHONE}|\s*@?{NAME}\s*",
-)
 IMEI = Text(
     r"[0-9]{15}", "the 15 digits of an IMEI in quotes", clean=phone_digits, raw=r"[\s()./-]*(?:[0-9][\s()./-]*){15}"
 )
@@ -129,11 +112,6 @@ MODEM_NAME = Text(
     rf"(?!auto\Z){NAME}",
     "a name of a-z, 0-9, - and _ with at most 32 characters, and not auto",
     hint=lambda text: f"write {as_name(text)}" if as_name(text) not in ("", "auto") else "",
-)
-ALIAS = Text(
-    rf"(?![0-9]+\Z){NAME}",
-    "a name of a-z, 0-9, - and _ with at most 32 characters, one of them no digit",
-    hint=lambda text: f"write {as_name(text)}" if re.search("[^0-9]", as_name(text)) else "",
 )
 PORT = Text(
     r"/dev/[^\x00-\x20]+|/[^\x00-\x1f]+|(?:socket|rfc2217)://(?:\[[0-9a-fA-F:.]+\]|[\w.-]+):[0-9]{1,5}(?:\?[\w=&.-]*)?",
@@ -162,7 +140,7 @@ USSD_ALLOWED = Text(r"[*#](?:[0-9*#+]|\{digits\}){0,98}#", "a code such as *102*
 USSD_REPLY = Text(r"[^\x00-\x1f\x7f]{1,160}", "what is chosen in the menu, in quotes")
 ICCID_START = Text(r"89[0-9]{0,18}", "how an ICCID begins, such as 893620, in quotes")
 SENDER = Text(r"[^\x00-\x1f\x7f]{1,20}", "a number, or the name that stands for it, in quotes")
-SERVICE_NUMBER = Text(r"\+?[0-9]{3,15}", "a number such as 1755, in quotes", clean=phone_digits, raw=_RAW_PHONE)
+SERVICE_NUMBER = Text(r"\+?[0-9]{3,15}", "a number such as 1755, in quotes", clean=phone_digits, raw=RAW_PHONE)
 PATTERN = _Pattern(
     rf"[^\x00-\x1f]{{1,{MAX_PATTERN}}}",
     "a regular expression with the group (?P<amount>…)",
@@ -380,14 +358,13 @@ ROOT = Section(
             "level: info",
         ),
         _opt("web", "REST, health, metrics and live events over HTTP; off without it"): web(HOST),
+        _opt("webhooks", "where events are posted to"): ListOf(WEBHOOK, 32, "- url: https://house.example/sms"),
         _opt("guards", "who may be written to, how often, and when"): GUARDS,
         _opt("routing", "which routes a message takes"): ROUTING,
         _opt("home_assistant", "devices and entities in Home Assistant"): HOME_ASSISTANT,
         _opt("smpp", "accounts at message centres (SMPP 3.4), by names of your own"): ACCOUNTS,
-        _opt("contacts", "names for numbers; @name in orders"): MapOf(ALIAS, PHONE, 10_000, 'anna: "+36301234567"'),
-        _opt("groups", "names for several contacts or numbers"): MapOf(
-            ALIAS, ListOf(MEMBER, 10_000, "- anna"), 1000, "family: [anna, bela]"
-        ),
+        _opt("contacts", "names for numbers; @name in orders"): CONTACTS,
+        _opt("groups", "names for several contacts or numbers"): GROUPS,
         _opt("version", "of the form of this file; without it 1"): Whole(1, 1000),
     },
     "mqtt:",
@@ -414,6 +391,7 @@ def json_schema() -> dict[str, Any]:
     schema["properties"]["self_test"]["properties"]["between"]["default"] = "all"
     web_keys = schema["properties"]["web"]["properties"]
     _put_defaults(web_keys, WebSettings())
+    _put_defaults(schema["properties"]["webhooks"]["items"]["properties"], WebhookSettings("", ""))
     web_keys["tokens"]["items"]["properties"]["scopes"]["default"] = list(DEFAULT_SCOPES)
     schema["properties"]["home_assistant"]["properties"]["notify"]["default"] = "all"
     del schema["properties"]["mqtt"]["properties"]["host"]["default"]  # none named is not the same as 127.0.0.1
@@ -431,6 +409,8 @@ def _put_defaults(properties: dict[str, Any], group: Any) -> None:
             value = Budget.spoken(value)
         elif isinstance(value, tuple) and all(isinstance(part, str) for part in value):
             value = list(value)
+        elif isinstance(value, Limit):
+            value = Rate.spoken(value.most, value.seconds)
         elif isinstance(value, tuple):
             value = "-".join(f"{part:g}" for part in value)
         elif isinstance(value, Enum):

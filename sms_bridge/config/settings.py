@@ -9,10 +9,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from sms_bridge.config.sections.websettings import WebSettings
+from sms_bridge.config.sections.websettings import WebhookSettings, WebSettings
 from sms_bridge.config.smpp import SmppSettings
 from sms_bridge.core.choice import Sticky
 from sms_bridge.core.guards import GuardSettings
+from sms_bridge.core.people import Contact, Group
 from sms_bridge.core.quota import NO_LIMITS, Limits
 from sms_bridge.core.routing import RoutingSettings
 from sms_bridge.core.settings import ReplySettings, SelfTestSettings, SilenceSettings
@@ -217,9 +218,10 @@ class Settings:
     health: SilenceSettings = field(default_factory=SilenceSettings)
     replies: ReplySettings = field(default_factory=ReplySettings)
     home_assistant: HomeAssistantSettings = field(default_factory=HomeAssistantSettings)
-    contacts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # alias -> number
-    groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))  # -> @aliases, numbers
+    contacts: Mapping[str, str | Contact] = field(default_factory=lambda: MappingProxyType({}))  # by alias
+    groups: Mapping[str, tuple[str, ...] | Group] = field(default_factory=lambda: MappingProxyType({}))
     web: WebSettings | None = None  # None: no HTTP interface
+    webhooks: tuple[WebhookSettings, ...] = ()
     guards: GuardSettings = field(default_factory=GuardSettings)
     smpp: Mapping[str, SmppSettings] = field(default_factory=lambda: MappingProxyType({}))  # accounts by name
     routing: RoutingSettings = field(default_factory=RoutingSettings)

@@ -115,6 +115,13 @@ class Dispatcher(RouteClaims):
         finally:
             self._waiters.pop(waiter, None)
 
+    def renew(self, modem: ClaimantView) -> None:
+        """What waits under that name has another SIM now: its limits, conversations and half-sent messages count."""
+        for waiter, known in list(self._waiters.items()):
+            if known.name == modem.name and known != modem:
+                self._waiters[waiter] = modem
+                self._wake()
+
     def try_claim(self, modem: ClaimantView) -> Job | None:
         """An order that this modem may send now, or None."""
         if modem.route != MODEMS:
@@ -165,7 +172,7 @@ class Dispatcher(RouteClaims):
 
     def look_again(self) -> None:
         """Once a second: no order waits for good because what it was left to a modem for has changed unseen."""
-        if (self._waiters or self._watchers) and len(self._queue) > len(self._jobs):
+        if (self._waiters or self._watchers) and (len(self._queue) > len(self._jobs) or self._queue.unread):
             self._wake()
 
     def keep_counts(self) -> None:

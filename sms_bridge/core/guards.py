@@ -21,6 +21,18 @@ WORLD_PREMIUM = ("+808", "+878", "+979")
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """So many in any span of so many seconds, a day at most."""
+
+    most: int
+    seconds: float
+
+
+SAME_TEXT = Rate(20, 3600.0)
+ANSWERS = Rate(5, 600.0)
+
+
+@dataclass(frozen=True, slots=True)
 class GuardSettings:
     """Who may be written to, how often, and what may wait."""
 
@@ -32,7 +44,14 @@ class GuardSettings:
     allow_satellite: bool = False
     allow_own_numbers: bool = False
     short_codes: tuple[str, ...] | None = ()  # None: all
-    urgent: int | None = None  # orders of this priority and above are held by no pause
+    urgent: int | None = None  # orders of this priority and above are held by no pause and no quiet hours
+    quiet_hours: tuple[str, ...] = ()  # of everybody, as `core.quiet.window` reads them
+    time_zone: str | None = None  # of quiet hours; None: the machine's
+    duplicates: Rate | None = SAME_TEXT  # of one text to one number
+    loop: Rate | None = ANSWERS  # orders to one number within a minute after a message of it
+    per_recipient: Rate | None = None
+    messages: Rate | None = None  # in all
+    parts: Rate | None = None
 
 
 class Refusal(NamedTuple):
@@ -40,6 +59,7 @@ class Refusal(NamedTuple):
 
     code: str
     text: str
+    retryable: bool = False
 
 
 class NumberRules:

@@ -34,7 +34,7 @@ class Holds:
         urgent: int | None = None,
         quiet_until: QuietUntil | None = None,
     ) -> None:
-        """`urgent`: orders of this priority or a higher one are held by nothing."""
+        """As `adopt`."""
         self._journal = journal
         self._dispatcher = dispatcher
         self._clock = clock
@@ -57,9 +57,11 @@ class Holds:
         """`since` and `reason` of the pause, null while there is none."""
         return {"since": rfc3339(self.since) if self.since is not None else None, "reason": self.reason}
 
-    def adopt(self, urgent: int | None) -> None:
-        """This priority is urgent from now on."""
+    def adopt(self, urgent: int | None, quiet_until: QuietUntil | None) -> None:
+        """From now on orders of the priority `urgent` or a higher one are held by nothing; no hours: None."""
         self._urgent = urgent
+        self._quiet_until = quiet_until
+        self._apply()
         self._dispatcher.look_again()
 
     async def start(self) -> None:

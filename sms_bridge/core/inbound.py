@@ -371,7 +371,7 @@ def _store_report(tx: Transaction, item: Incoming, pdu: StatusReport, now: int) 
         number=pdu.number,
         status=pdu.status,
         sent_at=to_ms(pdu.timestamp) if pdu.timestamp else None,
-        received_at=item.received_at,
+        received_at=now,  # by the clock that attempts have: the modem's is ahead of it while a jump is being followed
     )
     found = reports.find_attempt(tx, report)
     if found is None:

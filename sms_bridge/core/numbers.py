@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from sms_bridge.core.errors import NumberError
+from sms_bridge.core.people import Contact, Group
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _SHORT = re.compile(r"[0-9]{3,6}")
@@ -21,7 +22,7 @@ UNKNOWN_CONTACT = "unknown_contact"
 
 
 class ContactBook(Protocol):
-    """Names for numbers."""
+    """Names for numbers, and what is to be known of who has them."""
 
     def contact(self, name: str) -> str | None:
         """The number behind `@name`."""
@@ -32,36 +33,82 @@ class ContactBook(Protocol):
     def name_of(self, number: str) -> str | None:
         """The contact who has this E.164 number."""
 
+    @property
+    def any_quiet(self) -> bool:
+        """Somebody has quiet hours of their own."""
+
+    def who(self, number: str) -> Contact | None:
+        """What is known of the contact who has this E.164 number, if there is more than that."""
+
+    def group_details(self, name: str) -> Group | None:
+        """What is known of `#name`, if there is more than its members."""
+
 
 class DictContactBook:
     """Contacts and groups as the configuration gives them."""
 
     def __init__(
         self,
-        contacts: Mapping[str, str] | None = None,
-        groups: Mapping[str, tuple[str, ...]] | None = None,
+        contacts: Mapping[str, str | Contact] | None = None,
+        groups: Mapping[str, tuple[str, ...] | Group] | None = None,
         region: str | None = None,
     ) -> None:
-        self._contacts = dict(contacts or {})
-        self._groups = dict(groups or {})
         self._region = region
-        self._names: dict[str, str] | None = None
+        self._take(
+            {name: entry if isinstance(entry, Contact) else Contact(entry) for name, entry in (contacts or {}).items()},
+            {name: entry if isinstance(entry, Group) else Group(entry) for name, entry in (groups or {}).items()},
+        )
+
+    @property
+    def any_quiet(self) -> bool:
+        return self._state.any_quiet
 
     def contact(self, name: str) -> str | None:
-        return self._contacts.get(name)
+        found = self._state.contacts.get(name)
+        return found.number if found is not None else None
 
     def group(self, name: str) -> tuple[str, ...] | None:
-        return self._groups.get(name)
+        found = self._state.groups.get(name)
+        return found.members if found is not None else None
 
     def name_of(self, number: str) -> str | None:
+        return self._state.names(self._region).get(number)
+
+    def who(self, number: str) -> Contact | None:
+        state = self._state
+        if not state.detailed:
+            return None
+        name = state.names(self._region).get(number)
+        return state.contacts[name] if name is not None else None
+
+    def group_details(self, name: str) -> Group | None:
+        found = self._state.groups.get(name)
+        return found if found is not None and found.quiet_hours else None
+
+    def _take(self, contacts: dict[str, Contact], groups: dict[str, Group]) -> None:
+        self._state = _People(contacts, groups)
+
+
+class _People:
+    """All of a book at one time: read on several threads, so never changed but replaced."""
+
+    def __init__(self, contacts: dict[str, Contact], groups: dict[str, Group]) -> None:
+        self.contacts, self.groups = contacts, groups
+        self.any_quiet = any(entry.quiet_hours for entry in contacts.values())
+        self.detailed = any(entry.detailed for entry in contacts.values())
+        self._names: dict[str, str] | None = None
+
+    def names(self, region: str | None) -> dict[str, str]:
+        """The contact who has each number. Made when it is first asked for: numbers without + take long to complete."""
         if self._names is None:
-            self._names = {}
-            for name, typed in self._contacts.items():
+            names: dict[str, str] = {}
+            for name, entry in self.contacts.items():
                 try:
-                    self._names.setdefault(resolve(typed, self._region), name)
+                    names.setdefault(resolve(entry.number, region), name)
                 except NumberError:
                     continue  # the configuration's own check speaks about it
-        return self._names.get(number)
+            self._names = names
+        return self._names
 
 
 def expand(typed: str, region: str | None, book: ContactBook) -> list[str]:

@@ -66,6 +66,11 @@ class OrderQueue:
     def __len__(self) -> int:
         return len(self.entries)
 
+    @property
+    def unread(self) -> bool:
+        """Whether the journal may hold orders of a plan that nobody serves just now."""
+        return any(lane.boundary is not None for lane in self._plans.values())
+
     def lane(self, name: str) -> Lane:
         found = self._lanes.get(name)
         if found is None:

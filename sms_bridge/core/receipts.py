@@ -11,7 +11,6 @@ from sms_bridge.core.ports import Transaction
 from sms_bridge.core.settings import DAY, CoreSettings
 from sms_bridge.core.states import PartState, ReceiptState, part_may_move
 
-SKEW_MS = 60_000  # a receipt may be stamped before its part was begun: our own clock was set meanwhile
 HELD_MS = 60 * 60_000  # in which a response may come after its receipt, at most (domain C2.2)
 UNKNOWN_MS = 10 * 60_000  # for a part whose id was never learnt (domain C2.2)
 
@@ -91,7 +90,7 @@ def _fitting(attempts: Iterable[Attempt], receipt: Receipt, settings: CoreSettin
     return [
         attempt
         for attempt in attempts
-        if attempt.began_at - SKEW_MS <= receipt.at <= attempt.began_at + window
+        if receipt.at <= attempt.began_at + window  # and before it, when our clock was set back meanwhile
         and (receipt.recipient is None or is_suffix_match(attempt.recipient, receipt.recipient))
     ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,6 +11,7 @@ from hardware.pdu import Deliver
 from hardware.types import ReceivedPdu
 from sms_bridge.core import (
     arrivals,
+    details,
     escalation,
     inbound,
     replies,
@@ -21,16 +21,15 @@ from sms_bridge.core import (
     submission,
     timekeeping,
 )
+from sms_bridge.core.brakes import Tally
 from sms_bridge.core.clock import JUMP, SET_AFTER, STEP, Clock, SystemClock, from_ms, rfc3339
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.drafts import Listen, unheard
 from sms_bridge.core.errors import NumberError, StoreError
-from sms_bridge.core.events import event_json, mask_sim, rejection_event, status_json
-from sms_bridge.core.guards import NumberRules
+from sms_bridge.core.events import event_json, rejection_event, status_json
+from sms_bridge.core.guarding import Guard
 from sms_bridge.core.model import (
-    MODEMS,
     Accepted,
-    Attempt,
     InboundMessage,
     InboxPage,
     Order,
@@ -41,11 +40,11 @@ from sms_bridge.core.model import (
     SendRequest,
     StatusError,
 )
-from sms_bridge.core.moves import move, status_of
+from sms_bridge.core.moves import move
 from sms_bridge.core.numbers import ContactBook, DictContactBook, expand, normal_sender
 from sms_bridge.core.plan import Facts
 from sms_bridge.core.planning import Planning, leave_modems, put_anew, replan
-from sms_bridge.core.ports import Journal, Reader, Transaction
+from sms_bridge.core.ports import Journal, Transaction
 from sms_bridge.core.settings import CoreSettings
 from sms_bridge.core.states import POSSIBLY_SENT, OrderState, Stage
 from sms_bridge.core.talk import Listener, NoListener, Talk
@@ -73,7 +72,7 @@ class Service:
         own_number: Callable[[str], str | None] = lambda modem: None,
         clock_changed: Callable[[int], None] = lambda by: None,
         recognise: Callable[[str | None], str | None] = lambda text: None,
-        rules: NumberRules | None = None,
+        guard: Guard | None = None,
         listener: Listener | None = None,
         own_numbers: Callable[[], Sequence[str]] = tuple,
     ) -> None:
@@ -89,7 +88,7 @@ class Service:
         self._own_number = own_number
         self._planning = Planning(dispatcher, self._clock.now)
         self._clock_changed = clock_changed  # told by how many ms
-        self._rules = rules
+        self._guard = guard
         self._recognise = recognise  # the nonce of a self-test's message
         self._listener = listener or NoListener()
         self._own_numbers = own_numbers
@@ -136,7 +135,8 @@ class Service:
         StoreError: nothing was committed, so nothing may be acknowledged.
         """
         now = self._clock.now()
-        prepared = [self._prepare(request, now) for request in batch]
+        tally = Tally()
+        prepared = [self._prepare(request, now, tally) for request in batch]
         results, ready = await self._journal.write(lambda tx: submission.store(tx, prepared, now))
         for item in prepared:
             for order in item.orders:
@@ -145,6 +145,7 @@ class Service:
                 if order.stage is Stage.READY:
                     ready.append(order)
                 self._note_due(order.send_at, order.deadline)
+            self._count(item.orders)
             if item.orders and item.orders[0].seq:
                 self._note_wishes(item.request, now)
         if ready:
@@ -200,7 +201,7 @@ class Service:
         self._dispatcher.forget(moved)  # one that waited for a second try needs none now
         for item in items:
             if isinstance(item.pdu.pdu, Deliver):
-                self._dispatcher.heard_from(item.scope, inbound.sender_of(item))
+                self._heard(item.scope, inbound.sender_of(item))
         self._ordered(said)
 
     async def receive_receipts(self, batch: Sequence[Receipt]) -> None:
@@ -230,7 +231,7 @@ class Service:
             due, fresh, said = await self._journal.write(partial(store, hear=False))
         self._note_due(due)
         for message in fresh:
-            self._dispatcher.heard_from(message.route, arrivals.sender_of(message, settings.default_region))
+            self._heard(message.route, arrivals.sender_of(message, settings.default_region))
         self._ordered(said)
 
     async def _receive_singly(self, items: list[inbound.Incoming], now: int) -> None:
@@ -260,7 +261,7 @@ class Service:
         now = self._clock.now()
         orders, cancelled, steps = await self._journal.write(lambda tx: _cancel(self._talk(tx, now), id))
         self._dispatcher.forget(cancelled)
-        return [_status_dict(order) for order in orders], len(cancelled) + steps
+        return [details.status_of_order(order) for order in orders], len(cancelled) + steps
 
     async def resend(self, id: str, route: str | None = None) -> tuple[int, list[str]]:
         """A person decides that orders of unknown fate, or that failed, be sent once more.
@@ -285,7 +286,7 @@ class Service:
 
     async def get(self, id: str) -> list[dict[str, Any]]:
         """The statuses of all orders of this id, with every attempt. Empty: no such id."""
-        return await self._journal.read(lambda reader: _details(reader, id))
+        return await self._journal.read(lambda reader: details.of_id(reader, id))
 
     def explain(self, to: str, parts: int) -> list[dict[str, Any]]:
         """Which of the modems in service would send `parts` to `to` (as in orders), and why not the others.
@@ -398,10 +399,21 @@ class Service:
             due = await self._journal.read(lambda reader: reader.next_due())
         self._next_due = due if due is not None else 2**62
 
-    def _prepare(self, request: SendRequest, now: int) -> submission.Prepared:
+    def _prepare(self, request: SendRequest, now: int, tally: Tally | None = None) -> submission.Prepared:
+        guard, planner = self._guard, self._planning.planner
         return submission.prepare(
-            request, now, self._settings, self._book, self._knows_modem, self._rules, self._planning.planner
+            request, now, self._settings, self._book, self._knows_modem, guard, tally, planner=planner
         )
+
+    def _count(self, orders: Sequence[Order]) -> None:
+        """Those of them that were accepted, and are new."""
+        if self._guard is not None and orders:
+            self._guard.count([order for order in orders if order.seq])
+
+    def _heard(self, scope: str, number: str) -> None:
+        self._dispatcher.heard_from(scope, number)
+        if self._guard is not None:
+            self._guard.heard(number)
 
     def _talk(self, tx: Transaction, now: int) -> Talk:
         return Talk(tx, now, self._settings, self._prepare, self._book, self._own)
@@ -416,6 +428,7 @@ class Service:
 
     def _ordered(self, orders: list[Order]) -> None:
         """Orders that a transaction has made beside its own work."""
+        self._count(orders)
         for order in orders:
             self._note_due(order.send_at, order.deadline)
         if orders:
@@ -560,37 +573,3 @@ def _remove_modem(tx: Transaction, name: str, now: int) -> list[int]:
     for order in orders:
         sending.finalise(tx, order, now, error)
     return [order.seq for order in orders]
-
-
-def _details(reader: Reader, id: str) -> list[dict[str, Any]]:
-    return [
-        {
-            **_status_dict(order),
-            "attempts": [_attempt_dict(a) for a in reader.attempts(order.seq)],
-            **replies.describe(reader, order.seq),
-        }
-        for order in reader.orders_of(id)
-    ]
-
-
-def _status_dict(order: Order) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(status_json(status_of(order)))
-    return result
-
-
-def _attempt_dict(attempt: Attempt) -> dict[str, Any]:
-    return {
-        "part": attempt.part + 1,
-        "attempt": attempt.attempt,
-        "state": attempt.state.value,
-        "route": "modem" if attempt.route == MODEMS else attempt.route,
-        "modem": attempt.modem or None,
-        "sim": mask_sim(attempt.sim) if attempt.route == MODEMS else None,
-        "began_at": rfc3339(attempt.began_at),
-        "ended_at": rfc3339(attempt.ended_at) if attempt.ended_at is not None else None,
-        "mr": attempt.mr,
-        "message_id": attempt.message_id,
-        "error": attempt.error_code,
-        "error_text": attempt.error_text,
-        "report_status": attempt.report_status,
-    }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from sms_bridge.core.choice import Sticky
+from sms_bridge.core.people import Contact, Group
 
 DAY = 86_400
 
@@ -40,8 +41,8 @@ class ReplySettings:
 @dataclass(frozen=True, slots=True)
 class CoreSettings:
     default_region: str | None = None  # ISO 3166 code that completes national numbers
-    contacts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    contacts: Mapping[str, str | Contact] = field(default_factory=lambda: MappingProxyType({}))
+    groups: Mapping[str, tuple[str, ...] | Group] = field(default_factory=lambda: MappingProxyType({}))
     max_parts: int = 255
     max_recipients: int = 1000
     max_attempts: int = 5  # of one order, refusals and transient errors together

@@ -10,12 +10,23 @@ from dataclasses import dataclass, field, replace
 from hardware.pdu import PduError, SubmitRequest, encode, estimate
 from sms_bridge.core import ulid, wishes
 from sms_bridge.core.asking import AskError
-from sms_bridge.core.clock import SET_AFTER, to_ms
+from sms_bridge.core.brakes import Tally
+from sms_bridge.core.clock import SET_AFTER, rfc3339, to_ms
 from sms_bridge.core.errors import NumberError
 from sms_bridge.core.events import is_writable, rejection_event, status_json, to_json
-from sms_bridge.core.guards import OWN_SOURCES, NumberRules
+from sms_bridge.core.guarding import Guard
 from sms_bridge.core.lanes import ANY, lane_of, lane_of_plan
-from sms_bridge.core.model import AUTO, MODEMS, Accepted, Order, OutboxKind, Rejected, Rejection, SendRequest
+from sms_bridge.core.model import (
+    AUTO,
+    MODEMS,
+    Accepted,
+    Order,
+    OutboxKind,
+    Rejected,
+    Rejection,
+    SendRequest,
+    StatusError,
+)
 from sms_bridge.core.moves import status_of
 from sms_bridge.core.numbers import ContactBook, expand
 from sms_bridge.core.plan import MODEM, Facts, Plan
@@ -51,6 +62,7 @@ class Prepared:
     orders: list[Order] = field(default_factory=list)
     statuses: list[str] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
+    stopped: list[Rejection] = field(default_factory=list)  # unless the same order was accepted before
 
 
 class _Refused(Exception):
@@ -66,19 +78,22 @@ def prepare(
     settings: CoreSettings,
     book: ContactBook,
     knows_modem: Callable[[str], bool],
-    rules: NumberRules | None = None,
+    guard: Guard | None = None,
+    tally: Tally | None = None,
+    *,
     planner: Planner | None = None,
 ) -> Prepared:
-    """Check `request` and make its orders; never raises for what the request contains.
+    """Check `request` and make its orders; never raises for what the request contains. No `guard`: all go.
 
-    Without `rules` all numbers go; without a `planner` the modems send everything: there is no other route.
+    `tally`: what was prepared before in the same batch. Without a `planner` the modems are the only route.
     """
     prepared = Prepared(request, request.id or ulid.new(now), b"")
     transaction = "null"
     try:
         transaction = _transaction(request)
         _check_id(request)
-        text, parts, encoding = _check_content(wishes.with_mark(request, prepared.id), settings)
+        marked = wishes.with_mark(request, prepared.id)
+        content = _check_content(marked, settings)
         _check_target(request, settings, knows_modem, planned=planner is not None)
         if request.expect is not None or request.escalate is not None:
             _check_wishes(request, settings, book, knows_modem, planned=planner is not None)
@@ -86,18 +101,33 @@ def prepare(
         prepared.id = prepared.id if is_writable(prepared.id) else ascii(prepared.id[:MAX_ID])
         prepared.rejections.append(_rejection(prepared, refused.code, refused.text, _sole(request)))
         return prepared
+    tally = tally if tally is not None else Tally()
     prepared.fingerprint = fingerprint(request)
     if request.expires_in is not None:
         prepared.expires_at = now + round(request.expires_in * 1000)
-    for recipient in _recipients(prepared, settings, book):
-        refusal = rules.refusal(recipient) if rules is not None and request.source not in OWN_SOURCES else None
+    for recipient, groups in _recipients(prepared, settings, book).items():
+        refusal = guard.refusal(request.source, recipient) if guard is not None else None
         if refusal is not None:
             prepared.rejections.append(_rejection(prepared, refusal.code, refusal.text, recipient))
             continue
-        order = _order(prepared, recipient, now, text, parts, encoding, transaction)
+        who = book.who(recipient)
+        if who is not None and who.transliterate and not request.transliterate:
+            order = _order(prepared, recipient, now, *_check_content(marked, settings, plain=True), transaction)
+        else:
+            order = _order(prepared, recipient, now, *content, transaction)
+        takes_any = request.modem == AUTO and request.route in _ROUTES
+        if who is not None and who.modem is not None and takes_any and knows_modem(who.modem):
+            order.modem_wanted, order.lane = who.modem, lane_of(who.modem)
         if planner is not None and (problem := put_on_plan(order, planner)) is not None:
             prepared.rejections.append(_rejection(prepared, *problem, recipient))
             continue
+        if guard is not None:
+            if (refusal := guard.too_much(order, tally)) is not None:
+                stop = _rejection(prepared, refusal.code, refusal.text, recipient)
+                stop.retryable = refusal.retryable
+                prepared.stopped.append(stop)
+                continue
+            _keep_quiet(order, groups, guard, now)
         prepared.orders.append(order)
         prepared.statuses.append(status_json(status_of(order)))
     return prepared
@@ -175,14 +205,15 @@ def store(tx: Transaction, batch: Sequence[Prepared], now: int) -> tuple[list[Ac
             continue
         for status in prepared.statuses:
             tx.emit(OutboxKind.STATUS, status)
-        _reject_all(tx, prepared.rejections, now)
+        rejections = [*prepared.rejections, *prepared.stopped]
+        _reject_all(tx, rejections, now)
         if prepared.orders:
             fresh[prepared.id] = prepared
             orders += prepared.orders
             state = prepared.orders[0].state
-            results.append(Accepted(prepared.id, len(prepared.orders), rejections=prepared.rejections, state=state))
+            results.append(Accepted(prepared.id, len(prepared.orders), rejections=rejections, state=state))
         else:
-            results.append(Rejected(prepared.id, prepared.rejections))
+            results.append(Rejected(prepared.id, rejections))
     if orders:
         tx.add_orders(orders)
         keys = [
@@ -216,7 +247,7 @@ def _known(tx: Transaction, prepared: Prepared, fresh: dict[str, Prepared], stor
         if earlier is not None:
             return earlier.orders
         return tx.orders_of(prepared.id) if prepared.id in stored else []
-    if request.redelivered and request.delivery_key is not None and prepared.orders:
+    if request.redelivered and request.delivery_key is not None and (prepared.orders or prepared.stopped):
         id = tx.id_of_delivery(request.delivery_key)
         if id is not None:
             return tx.orders_of(id)
@@ -266,8 +297,8 @@ def _transaction(request: SendRequest) -> str:
     return text
 
 
-def _check_content(request: SendRequest, settings: CoreSettings) -> tuple[str | None, int, str]:
-    """The text as it will be sent, its number of parts and its encoding."""
+def _check_content(request: SendRequest, settings: CoreSettings, plain: bool = False) -> tuple[str | None, int, str]:
+    """The text as it will be sent, its number of parts and its encoding. `plain`: likenesses will do."""
     if request.port is not None and not 0 <= request.port <= _MAX_PORT:
         raise _Refused("invalid_port", f"a port is a number from 0 to {_MAX_PORT}")
     if request.data is not None:
@@ -283,7 +314,7 @@ def _check_content(request: SendRequest, settings: CoreSettings) -> tuple[str | 
         raise _Refused("invalid_text", "the text contains half of a surrogate pair, which no encoding can carry")
     try:
         counted = estimate(text, encoding=request.encoding, port=request.port)
-        if request.transliterate and counted.encoding == "ucs2" and request.encoding != "ucs2":
+        if (plain or request.transliterate) and counted.encoding == "ucs2" and request.encoding != "ucs2":
             text = transliterate(text, counted.ucs2_characters)
             counted = estimate(text, encoding=request.encoding, port=request.port)
     except PduError as error:
@@ -364,21 +395,31 @@ def _check_wishes(
         raise _Refused("invalid_field", str(error)) from error
 
 
-def _recipients(prepared: Prepared, settings: CoreSettings, book: ContactBook) -> list[str]:
-    """Each recipient once, in E.164; those that are none become rejections."""
+def _recipients(prepared: Prepared, settings: CoreSettings, book: ContactBook) -> dict[str, list[str] | None]:
+    """Each recipient once, in E.164, with the groups by which it was reached; those that are none become rejections.
+
+    None: it was named itself.
+    """
     to = prepared.request.to
-    found: dict[str, None] = {}
+    found: dict[str, list[str] | None] = {}
     for typed in to:
         try:
-            found.update(dict.fromkeys(expand(typed, settings.default_region, book)))
+            numbers = expand(typed, settings.default_region, book)
         except NumberError as error:
             shown = typed if is_writable(typed) else ascii(typed)
             prepared.rejections.append(_rejection(prepared, error.code, str(error), shown[:MAX_ID]))
+            continue
+        group = typed[1:] if typed[:1] in ("#", "@") and book.contact(typed[1:]) is None else None
+        for number in numbers:
+            if group is None:
+                found[number] = None
+            elif (groups := found.setdefault(number, [])) is not None:
+                groups.append(group)
     if len(found) > settings.max_recipients:
         text = f"an order takes at most {settings.max_recipients} recipients, groups counted out"
         prepared.rejections.append(_rejection(prepared, "too_many_recipients", text, None))
-        return []
-    return list(found)
+        return {}
+    return found
 
 
 def _order(
@@ -425,6 +466,23 @@ def _order(
         encoding=encoding,
         state_at=now,
     )
+
+
+def _keep_quiet(order: Order, groups: list[str] | None, guard: Guard, now: int) -> None:
+    """Put an order off to the end of the recipient's quiet hours (domain F3); never further than its deadline."""
+    if order.stage is Stage.DONE:
+        return
+    begins = order.send_at if order.stage is Stage.HELD and order.send_at is not None else now
+    wait = guard.quiet_until(order.source, order.to, -order.precedence, begins, groups)
+    if wait is None:
+        return
+    hours = f"the quiet hours of {wait.whose} last until {rfc3339(wait.until)}"
+    if order.deadline is not None and order.deadline <= wait.until:
+        order.state, order.stage = OrderState.EXPIRED, Stage.DONE
+        order.set_error(StatusError("quiet_hours", f"{hours}, and its deadline is before that"))
+        return
+    order.state, order.stage, order.send_at = OrderState.SCHEDULED, Stage.HELD, wait.until
+    order.set_error(StatusError("quiet_hours", hours))
 
 
 def _deadline(request: SendRequest) -> int | None:

@@ -61,6 +61,7 @@ class Devices:
         components = {**self._events(), **self._figures()}
         if self._last:
             components |= self._last_messages()
+        components["pause"] = self._pause()
         components["restart"] = _button("Restart", self._request("restart"), {}, device_class="restart")
         for kind, sign, names in (("contact", "@", contacts), ("group", "#", groups)):
             for name in names:
@@ -141,6 +142,24 @@ class Devices:
             "sent": _counter("Messages sent", health, "sent", "mdi:message-arrow-right"),
             "received_total": _counter("Messages received", health, "received", "mdi:message-arrow-left"),
             "failures": _counter("Failures", health, "failures", "mdi:message-alert"),
+        }
+
+    def _pause(self) -> Component:
+        info = self._topics.info
+        return {
+            "platform": "switch",
+            "name": "Pause sending",
+            "icon": "mdi:pause-octagon",
+            "entity_category": "config",
+            "state_topic": info,
+            "value_template": "{{ ('ON' if value_json.paused else 'OFF') if value_json is defined else None }}",
+            "command_topic": self._request("pause"),
+            "payload_on": '{"paused":true,"reason":"in Home Assistant"}',
+            "payload_off": '{"paused":false}',
+            "state_on": "ON",
+            "state_off": "OFF",
+            "json_attributes_topic": info,
+            "json_attributes_template": _attributes("value_json.pause"),
         }
 
     def _last_messages(self) -> dict[str, Component]:

@@ -26,7 +26,8 @@ MAX_PAYLOAD = 64 * 1024  # bytes
 KNOWN = frozenset(
     "health_check restart backup options modem/rename modem/options modem/remove modem/interview modem/reset "
     "modem/ussd modem/balance modem/at sim/unlock message/estimate message/cancel message/get message/resend "
-    "inbox/list self_test pause resume".split()
+    "inbox/list self_test pause resume "
+    "contacts/list contacts/set contacts/remove groups/list groups/set groups/remove".split()
 )
 # Never obeyed when the broker delivers them again.
 ONCE = frozenset(

@@ -27,6 +27,8 @@ def pause_handlers(port: PausePort) -> dict[str, Handler]:
 
     async def pause(fields: dict[str, Any]) -> Any:
         wanted = taken(PauseRequest, fields)
+        if not wanted.paused:
+            return {"paused": False, "changed": await answered(port.resume())}
         changed = await answered(port.pause(wanted.reason))
         return {"paused": True, "changed": changed, **port.summary()}
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from sms_bridge.config import Settings
+from sms_bridge.core.book import Book
 from sms_bridge.core.clock import Clock
 from sms_bridge.core.dispatcher import Dispatcher
-from sms_bridge.core.guards import NumberRules
+from sms_bridge.core.guarding import Guard
 from sms_bridge.core.holds import Holds
 from sms_bridge.core.numbers import normal_sender
-from sms_bridge.core.ports import Journal
+from sms_bridge.mqtt.people import people_handlers
 from sms_bridge.mqtt.requests import Handler
 from sms_bridge.mqtt.switches import pause_handlers
+from sms_bridge.store.journal import Journal
+from sms_bridge.store.late import late_orders
+from sms_bridge.store.people import PeopleTable
 
 OWN_AGE = 5.0  # s after which the modems are asked for their SIMs' numbers again: not with each order
 
@@ -31,8 +35,13 @@ class Guards:
         changed: Callable[[], None],
     ) -> None:
         """`changed`: told after the pause was switched on or off."""
-        self.rules = NumberRules(settings.guards, self._own)
-        self.holds = Holds(journal, dispatcher, clock, urgent=settings.guards.urgent)
+        self.book = Book(
+            settings.contacts, settings.groups, settings.default_region, PeopleTable(journal), self._people_changed
+        )
+        self.guard = Guard(settings.guards, self.book, self._own, monotonic=clock.monotonic)
+        self._journal = journal
+        self.holds = Holds(journal, dispatcher, clock)
+        self._settings = settings.guards
         self._changed = changed
         self._own_numbers = own_numbers
         self._region = settings.default_region
@@ -42,12 +51,21 @@ class Guards:
 
     def adopt(self, settings: Settings) -> None:
         """Options were changed."""
-        self.rules.adopt(settings.guards)
-        self.holds.adopt(settings.guards.urgent)
+        self._settings = settings.guards
+        self.book.adopt(settings.contacts, settings.groups, settings.default_region)
+        self.guard.adopt(settings.guards)
+        self._apply()
 
     async def start(self) -> None:
         """StoreError: try again."""
+        await self.book.start()
         await self.holds.start()
+        self._apply()
+        self.guard.restore(await late_orders(self._journal, self._clock.now()))
+
+    def warnings(self) -> list[str]:
+        """What a person should know, as sentences."""
+        return [*self.holds.warnings(), *self.guard.warnings()]
 
     async def pause(self, reason: str | None = None) -> bool:
         """See `Holds.pause`."""
@@ -67,7 +85,14 @@ class Guards:
 
     def handlers(self) -> dict[str, Handler]:
         """Requests that are answered here."""
-        return pause_handlers(self)
+        return {**pause_handlers(self), **people_handlers(self.book)}
+
+    def _people_changed(self) -> None:
+        self._apply()
+        self._changed()
+
+    def _apply(self) -> None:
+        self.holds.adopt(self._settings.urgent, self.guard.held if self.guard.quiet else None)
 
     def _own(self) -> frozenset[str]:
         now = self._clock.monotonic()

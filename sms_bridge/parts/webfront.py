@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +31,12 @@ LISTEN_RETRY = 30.0  # s until an address that could not be listened on is tried
 class WebFront:
     """What listens, and what it listens for."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, webhooks: Callable[[], Mapping[str, Mapping[str, float]]]) -> None:
         assert parts.settings.web is not None
         self._parts = parts
         self._settings = web = parts.settings.web
         self._stream = Stream()
-        self._metrics = Metrics()
+        self._metrics = Metrics(webhooks)
         gate = Gate(Token(each.name, each.token, frozenset(map(Scope, each.scopes))) for each in web.tokens)
         self._api = Api(self._bridge(), gate, self._stream, self._metrics, max_body=web.max_body)
         self._server = WebServer(

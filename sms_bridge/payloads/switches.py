@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, StrictStr
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
 
 
 class PauseRequest(BaseModel):
@@ -10,6 +10,7 @@ class PauseRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    paused: StrictBool = Field(True, description="false: as the request `resume`, for who has one topic for both")
     reason: StrictStr | None = Field(None, max_length=200, description="shown beside the pause; no secrets")
 
 

@@ -54,6 +54,10 @@ class ModemRoute:
         with contextlib.suppress(asyncio.CancelledError):
             await task
 
+    def modem_changed(self) -> None:
+        """Its SIM may be another one now, also while it waits for work."""
+        self._dispatcher.renew(self._view())
+
     @staticmethod
     async def record_late(dispatcher: Dispatcher, token: object, result: SendResult) -> None:
         """What became known of a send that stands as unknown; `token` is what `send_part` was given."""

@@ -29,7 +29,7 @@ class Metrics:
     """Counts since the start, and puts the page together; the library is imported when the first one asks."""
 
     def __init__(self, webhooks: Callable[[], Mapping[str, Mapping[str, float]]] = dict) -> None:
-        """`webhooks`: figures of each by its name, keys as in `WEBHOOKS`."""
+        """`webhooks`: figures of each by its name, see `Webhooks.figures`."""
         self._statuses: Counter[str] = Counter()
         self._kinds: Counter[str] = Counter()
         self._orders = 0
@@ -97,10 +97,14 @@ class Metrics:
     def _webhook_families(self) -> Iterator[Metric]:
         found = self._webhooks()
         for key, text in (
-            ("waiting", "Events that a webhook has not taken yet; of those that are looked at."),
+            ("failing", "For how many seconds a webhook has not worked; 0 while it does."),
             ("disabled", "1 when it answered 410 Gone."),
         ):
-            yield _gauge(f"webhook_{key}", text, [({"webhook": n}, each.get(key, 0)) for n, each in found.items()])
+            yield _gauge(
+                f"webhook_{key}{'_seconds' if key == 'failing' else ''}",
+                text,
+                [({"webhook": n}, each.get(key, 0)) for n, each in found.items()],
+            )
         for key, text in (
             ("delivered", "Events that a webhook took."),
             ("failures", "Deliveries that failed and are tried again."),

@@ -100,6 +100,14 @@ def test_a_notification_is_an_sms_also_while_the_bridge_is_away(tmp_path: Path) 
         until(lambda: (sent(phones, ANNA), sent(phones, BELA)) == ([text], [text]), "both have it")
         until(lambda: status(house) in ("sent", "delivered"), "the status is told")
 
+        house.call("switch.turn_on", "switch.sms_bridge_pause_sending")
+        paused = house.wait_state("switch.sms_bridge_pause_sending", "on")
+        assert "Home Assistant" in paused["attributes"]["reason"]
+        house.call("notify.send_message", "notify.sms_bridge_anna", message="while it is paused")
+        house.wait_state("sensor.sms_bridge_queue", "1")
+        house.call("switch.turn_off", "switch.sms_bridge_pause_sending")
+        until(lambda: "while it is paused" in sent(phones, ANNA), "it is sent afterwards")
+
         stack.bridge.stop()
         house.wait_state("binary_sensor.sms_bridge_connection", "off")
         house.wait_state("sensor.sms_bridge_queue", "unavailable")

@@ -23,6 +23,7 @@ def main() -> int:
             options.fault_every,
             options.kill_every,
             options.rate,
+            options.latency,
             modems=options.modems,
             seed=options.seed,
             talkative=True,
@@ -86,6 +87,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--fault-every", type=seconds, default=5.0, help="such as 5s")
     parser.add_argument("--kill-every", type=seconds, default=0.0, help="kill -9 of the bridge, such as 2m; 0: never")
     parser.add_argument("--rate", type=float, default=3.0, help="orders a second")
+    parser.add_argument("--latency", default="0.05-0.5", help="seconds that a message takes in the network")
     parser.add_argument("--modems", type=int, default=4)
     parser.add_argument("--seed", type=int, default=20261122)
     parser.add_argument("--keep", type=Path, help="a folder for journal, ledger and log, which stay")

@@ -32,6 +32,7 @@ WAITS: dict[str, Any] = {
         },
     },
 }  # fmt: skip
+WORKS = ("ready", "degraded")  # the second sends too, and says what is wrong with its plug or its SIM
 KEEPALIVE = 5  # seconds; a broker that stands still for longer is lost
 
 
@@ -139,7 +140,7 @@ class Roll:
             self.states[name] = payload["state"]
 
     def absent(self) -> list[str]:
-        return [f"{name} is {state}" for name, state in self.states.items() if state != "ready"]
+        return [f"{name} is {state}" for name, state in self.states.items() if state not in WORKS]
 
 
 def _not_ready(roll: Roll) -> list[str]:

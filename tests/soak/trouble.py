@@ -14,6 +14,7 @@ from typing import Any
 from tests.support.stack import Stack
 
 LONGEST = 20.0  # seconds until a fault that was not met is disarmed
+LOOK = 4.0  # seconds between two looks for modems that are unplugged, to have them back
 # Refusals that say how it goes on within seconds; those that ask for minutes of rest are for tests of their own.
 CODES = (1, 8, 38, 41, 50, 98, 127, 195, 198, 300, 314, 331, 332, 500, 512, 515)
 MOMENTS = ("now", "command", "cmgs", "prompt", "ctrl_z", "accepted")
@@ -57,6 +58,7 @@ class Trouble:
         self._longest_stop = longest_stop
         self._undo: list[tuple[float, int, Callable[[], object]]] = []
         self._stopped = False  # the broker
+        self._look = 0.0
 
     def strike(self) -> None:
         names = [name for name in WEIGHTS if not (self._stopped and name.startswith("broker"))]
@@ -79,8 +81,14 @@ class Trouble:
                 self._of_modem(name, modem)
 
     def step(self) -> None:
-        while self._undo and self._undo[0][0] <= time.monotonic():
+        now = time.monotonic()
+        while self._undo and self._undo[0][0] <= now:
             heapq.heappop(self._undo)[2]()
+        if now >= self._look:
+            self._look = now + LOOK
+            for modem in self._stack.emulation.do("list")["modems"]:
+                if not modem["plugged"]:  # an armed fault was met
+                    self._later(self._dice.uniform(0, LOOK), lambda index=modem["modem"]: self._do("plug", index))
 
     def end(self) -> None:
         """Everything is well again."""
@@ -102,9 +110,6 @@ class Trouble:
         match name:
             case "unplug":
                 fields["on"] = dice.choice(MOMENTS)
-                self._later(lasts, lambda: self._do("plug", modem))
-            case "die_after_ctrl_z":
-                self._later(lasts + 2, lambda: self._do("plug", modem))
             case "late_result":
                 fields["delay"] = dice.uniform(0.5, 8)
             case "cms_error":

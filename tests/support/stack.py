@@ -336,7 +336,10 @@ def write_config(
 ) -> Path:
     lines = ["mqtt:", "  host: 127.0.0.1", f"  port: {mqtt_port}", *(f"  {line}" for line in mqtt)]
     # A modem that is plugged into the developer's machine is nobody's business here.
-    lines += ["default_region: HU", "usb: {discover: false}", "modems:"]
+    lines += ["default_region: HU", "usb: {discover: false}"]
+    if "guards:" not in extra:  # what a test sends in a second is what the brakes are for
+        lines += ["guards: {duplicates: off, loop: off}"]
+    lines += ["modems:"]
     for index, port in enumerate(ports):
         lines += [f"  - name: modem{index}", f"    port: {port}"]
     file.write_text("\n".join(lines) + "\n" + extra, encoding="utf-8")

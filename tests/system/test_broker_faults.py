@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.oracle import LedgerReader, Oracle
 from tests.support.stack import Broker, Stack, free_port, running, wait_until
 
 ANNA = "+36301234567"
@@ -131,6 +132,34 @@ def test_orders_without_an_id_are_sent_once_though_the_bridge_is_killed_while_th
         for status in stack.observer.of("status"):
             ids[status["transaction"]].add(status["id"])
         assert all(len(found) == 1 for found in ids.values()), "one order, one id"
+
+
+@pytest.mark.slow
+def test_a_broker_that_stands_still_for_longer_than_the_keep_alive(tmp_path: Path) -> None:
+    names = [f"o{number}" for number in range(40)]
+    with running(tmp_path, modems=2, latency="0.1", waits={"mqtt": {"keepalive": 1}}) as stack:
+        oracle = Oracle()
+        stack.observer.listeners.append(oracle.hear)
+        assert stack.broker.process is not None
+        assert stack.bridge.log is not None
+        for name in names:
+            oracle.ordered(name)
+            stack.observer.publish("out", {"id": name, "to": ANNA, "text": f"#{name}#"})
+        wait_until(lambda: len(stack.emulation.ledger("submit")) > 4, 20, "orders are under way")
+        stack.broker.process.send_signal(signal.SIGSTOP)
+        for number in range(20):
+            oracle.delivered(tag := f"in{number}", text := f"#{tag}#")
+            stack.emulation.do("deliver", modem=number % 2, **{"from": ANNA, "text": text})
+        wait_until(lambda: len(stack.emulation.ledger("submit")) == 40, 20, "orders go out all the same")
+        wait_until(lambda: _drained(stack, 0) and _drained(stack, 1), 20, "the SIMs are drained")
+        log = stack.bridge.log
+        wait_until(lambda: "connection" in log.read_text(encoding="utf-8"), 20, "it is known to be gone")
+        stack.broker.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: not oracle.waiting(), 30, "all is published")
+        wait_until(lambda: all(oracle.state(name) == "delivered" for name in names), 20, "all are delivered")
+        stack.bridge.stop()
+        found = oracle.judge(LedgerReader(stack.emulation.directory), stack.bridge.data / "journal.db")
+        assert found.faults() == {}
 
 
 @pytest.mark.parametrize("protocol", ["311", "5"])

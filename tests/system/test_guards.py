@@ -56,3 +56,17 @@ def test_the_pause_holds_over_a_kill_and_a_restart_and_the_state_is_retained(sta
         stack.observer.wait_state(id, "sent", "delivered")
     wait_until(lambda: stack.observer.of("bridge/info")[-1]["paused"] is False, 5, "the state says that it goes on")
     assert len(sent_to(stack)) == before + 2
+
+
+def test_two_machines_that_answer_each_other_stop_after_five(tmp_path: Path):
+    with running(tmp_path, extra="guards: {}\n") as stack:
+        observer = stack.observer
+        for n in range(20):
+            stack.emulation.do("deliver", modem=0, **{"from": ANNA, "text": f"I am away, message {n}"})
+            heard = observer.wait_for("in", lambda p, n=n: p["text"].endswith(f"message {n}")).payload
+            observer.publish("out", {"id": f"a-{n}", "to": heard["from"], "text": f"So am I, message {n}"})
+            status = observer.wait_state(f"a-{n}", "sent", "delivered", "rejected")
+            if status["state"] == "rejected":
+                break
+        assert (n, status["error"]["code"], len(sent_to(stack))) == (5, "loop", 5)
+        assert "rejected lately" in observer.request("health_check")["data"]["warnings"][0]

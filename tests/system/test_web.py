@@ -5,6 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import httpx
 
@@ -118,6 +124,54 @@ def test_a_port_that_is_taken_stops_nothing_but_the_interface(tmp_path):
             second.observer.publish("out", order("o-1"))
             second.observer.wait_state("o-1", "sent", "delivered")
             assert f"another program listens on 127.0.0.1:{port} already" in second.bridge.log.read_text()
+
+
+def test_a_webhook_answers_an_sms_while_another_never_does(tmp_path):
+    with receiver_in_a_thread() as (url, posts), socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(1)  # takes connections, and says nothing
+        hooks = f"webhooks:\n  - {{name: silent, url: 'http://127.0.0.1:{silent.getsockname()[1]}/x', timeout: 1}}\n"
+        hooks += f"  - {{name: house, url: '{url}', secret: a-secret-of-the-house}}\n"
+        with running(tmp_path, extra=hooks) as stack:
+            stack.emulation.do("deliver", modem=0, **{"from": "+36209876543", "text": "gate?"})
+            sent = wait_until(lambda: stack.emulation.ledger("submit"), 15, "the reply leaves")
+            assert [(row["to"], row["text"]) for row in sent] == [("+36209876543", "opened: gate?")]
+            stack.bridge.stop(9)  # what was taken may be told again, and is not sent again
+            stack.bridge.start()
+            stack.emulation.do("deliver", modem=0, **{"from": "+36209876543", "text": "thanks"})
+            wait_until(lambda: len(stack.emulation.ledger("submit")) == 2, 20, "the second reply leaves")
+            assert [row["text"] for row in stack.emulation.ledger("submit")] == ["opened: gate?", "opened: thanks"]
+            assert {post["data"]["text"] for post in posts} == {"gate?", "thanks"}
+            assert url not in stack.bridge.log.read_text()
+            stack.bridge.stop()
+            assert "Traceback" not in stack.bridge.log.read_text()
+
+
+@contextmanager
+def receiver_in_a_thread() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Somebody's web application: answers each message with another one."""
+    posts: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posts.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            answer = json.dumps({"reply": f"opened: {posts[-1]['data']['text']}"}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: Any) -> None:
+            """Be silent."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/hook", posts
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def answers(port: int) -> bool:

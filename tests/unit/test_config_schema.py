@@ -12,7 +12,7 @@ import pytest
 import voluptuous as vol
 
 from sms_bridge.config.schema import ROOT, json_schema
-from sms_bridge.config.sections.websettings import TokenSettings, WebSettings
+from sms_bridge.config.sections.websettings import TokenSettings, WebhookSettings, WebSettings
 from sms_bridge.config.settings import (
     BalanceSettings,
     BalanceSmsSettings,
@@ -84,6 +84,7 @@ WORDS = """
     x h hu HUN LS NO auto 5 311 3.1.1 debug loud stick-1 Stick sms/x sms/# $SYS ::1 192.168.1.1 mqtt://h /dev/x ttyUSB0
     socket://h:1 rfc2217://[::1]:4000 +36301234567 0000 12 45s 10m 24h 30d 1w 2-6 AT+CGSMS=1 x.pem
     860461024123456 86046102-412345-6 8936304444000012345 89-36304444000012345 1-1.3 1-1. usb1
+    20/1h 5/10m 500/day off UTC Europe/Budapest 22:00-07:00 22:00
     *100# *102*{digits}# 8936 (?P<amount>.) https://h:1/x
 """
 VALUES: list[Any] = [
@@ -108,6 +109,8 @@ VALUES: list[Any] = [
     *("failover", "flash", ["modems"], ["smpp:backup"], [{"routes": ["modems"]}]),
     *({"modems": 2}, {"smpp:backup": {"+36": 0.02, "+": 0.1}}, {"modems": {"36": 1}}),
     *({}, {"x": 1}, {"anna": "+36301234567"}, {"123": "+36301234567"}, {"family": ["anna", "112"]}),
+    *({"anna": {"number": "+36301234567", "quiet_hours": "22:00-07:00"}}, {"anna": {"number": 1}}, {"anna": {}}),
+    *({"family": {"members": ["anna"]}}, {"family": {}}, ["22:00-07:00", "sat-sun 0:00-9:00"]),
     *({"port": "/dev/x"}, {"ca": "x.pem"}, {"topic": "plug/set", "off": "0", "on": "1"}, {"to": "1755", "text": "B"}),
 ]
 # What a group needs besides the key in question.
@@ -209,5 +212,7 @@ def test_schema_and_settings_have_the_same_keys() -> None:
     assert web == properties["web"]["properties"].keys()
     token = {field.name for field in dataclasses.fields(TokenSettings)} | {"token_file", "env"}
     assert token == properties["web"]["properties"]["tokens"]["items"]["properties"].keys()
+    webhook = {field.name for field in dataclasses.fields(WebhookSettings)} | {"secret_file", "env"}
+    assert webhook == properties["webhooks"]["items"]["properties"].keys()
     sms = {field.name for field in dataclasses.fields(BalanceSmsSettings)} - {"senders"} | {"from"}
     assert sms == properties["balance"]["items"]["properties"]["sms"]["properties"].keys()

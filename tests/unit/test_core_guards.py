@@ -7,9 +7,11 @@ import asyncio
 import phonenumbers
 import pytest
 
+from sms_bridge.core.guarding import Guard
 from sms_bridge.core.guards import GuardSettings, NumberRules, country_of
 from sms_bridge.core.holds import PAUSE, Holds
 from sms_bridge.core.model import Accepted, Finished, Rejected
+from sms_bridge.core.numbers import DictContactBook
 from sms_bridge.core.premium import PREMIUM
 from tests.support.desk import ANNA, STICK, open_desk, sent
 
@@ -106,7 +108,7 @@ def test_own_numbers_are_denied_until_allowed():
 
 @pytest.fixture
 async def desk(tmp_path):
-    async with open_desk(tmp_path, rules=NumberRules(GuardSettings())) as opened:
+    async with open_desk(tmp_path, guard=Guard(GuardSettings(), DictContactBook())) as opened:
         yield opened
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
@@ -142,6 +143,18 @@ async def test_a_message_to_one_modem_waits_for_its_sim(tmp_path):
         assert desk.dispatcher.try_claim(STICK) is None
         desk.clock.forward(61)
         assert desk.dispatcher.try_claim(STICK).order.id == "b"
+
+
+async def test_a_modem_that_waits_while_its_sim_is_changed_has_the_new_ones_limits(tmp_path):
+    async with open_desk(tmp_path, limits_of=lambda view: Limits(per_day=1)) as desk:
+        await desk.order("a")
+        await desk.send(sent())
+        await desk.order("b")
+        wait = asyncio.create_task(desk.dispatcher.claim(STICK))
+        await asyncio.sleep(0.05)
+        assert not wait.done()
+        desk.dispatcher.renew(replace(STICK, iccid="8936200000000000999"))
+        assert (await asyncio.wait_for(wait, 2)).order.id == "b"
 
 
 async def test_the_rest_of_a_half_sent_message_is_never_held_up_by_a_limit(tmp_path):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from hardware.pdu import StatusReportRequest, encode_status_report
 from hardware.types import Action
 from sms_bridge.core.model import Finished
 from sms_bridge.core.reports import Effect, effect_of
@@ -94,6 +97,17 @@ async def test_a_report_that_comes_before_the_result_waits_for_it(desk):
     job = await desk.dispatcher.claim(STICK)
     assert await desk.dispatcher.begin(job, 0)
     await desk.report(7)
+    await desk.told(desk.dispatcher.finish(Finished(job, 0, sent(mr=7))))
+    assert desk.states("a") == ["queued", "sending", "sent", "delivered"]
+
+
+async def test_a_report_that_comes_before_the_result_while_the_clock_has_just_jumped(desk):
+    await desk.order("a")
+    job = await desk.dispatcher.claim(STICK)
+    assert await desk.dispatcher.begin(job, 0)
+    ahead = desk.clock.datetime + timedelta(days=1)  # the modem's time; the core follows within a second
+    raw = encode_status_report(StatusReportRequest(ANNA, 7, ahead, ahead, 0))
+    await desk.told(desk.service.receive([replace(desk.pdu(raw), received_at=ahead)]))
     await desk.told(desk.dispatcher.finish(Finished(job, 0, sent(mr=7))))
     assert desk.states("a") == ["queued", "sending", "sent", "delivered"]
 

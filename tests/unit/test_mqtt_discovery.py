@@ -13,6 +13,7 @@ from sms_bridge.core.states import OrderState
 from sms_bridge.mqtt.discovery import CALL_TYPES, Devices, ModemFacts, config_topic
 from sms_bridge.mqtt.topics import Topics
 from sms_bridge.parts.home_assistant import Known
+from sms_bridge.payloads.switches import PauseRequest
 from tests.support.ha_facts import complaints
 
 FACTS = ModemFacts("stick-1", "Huawei", "E3372", "12d1:1506", "21.180.01.00.00", balance=True, currency="HUF")
@@ -98,6 +99,13 @@ def test_buttons_are_requests() -> None:
     }
     named = {"modem": "stick-1"}
     assert pressed == {"restart": {}, "modem/reset": named, "modem/interview": named, "modem/balance": named}
+
+
+def test_the_switch_is_a_request_that_goes_both_ways() -> None:
+    pause = BRIDGE["components"]["pause"]
+    assert pause["command_topic"] == "house/sms/bridge/request/pause"
+    wanted = [PauseRequest.model_validate_json(pause[key]).paused for key in ("payload_on", "payload_off")]
+    assert wanted == [True, False]
 
 
 def test_a_balance_is_shown_where_it_can_be_asked_for() -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import socket
 import ssl
-import subprocess
 from contextlib import asynccontextmanager
 
 import httpx
@@ -17,6 +15,7 @@ from sms_bridge.core.model import OutboxRow
 from sms_bridge.web import bodies
 from sms_bridge.web import server as server_module
 from sms_bridge.web.server import ListenError, WebServer
+from tests.support.certificates import certificate
 from tests.support.stack import free_port
 from tests.support.web_rig import TOKENS, open_web
 
@@ -159,15 +158,6 @@ async def test_only_a_trusted_proxy_says_who_the_client_is(tmp_path, trusted, sh
             answer = await client.get(f"http://127.0.0.1:{server.port}/api/v1/modems", headers=headers)
         assert answer.status_code == 429
         assert f"came from {shown}:" in answer.json()["detail"]
-
-
-def certificate(folder):
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-keyout", str(key), "-out", str(cert), "-days", "2", "-subj", "/CN=bridge"]
-    command += ["-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run(command, check=True, capture_output=True, env={**os.environ})
-    return cert, key
 
 
 async def until(condition, deadline: float = 5.0) -> None:

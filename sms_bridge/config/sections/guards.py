@@ -7,8 +7,11 @@ from typing import Any
 
 import voluptuous as vol
 
-from sms_bridge.config.kinds import Flag, ListOf, Section, Several, Text, Whole
+from sms_bridge.config.kinds import Flag, ListOf, Rate, Section, Several, Text, Whole
+from sms_bridge.config.sections.people import HOURS, ZONE
+from sms_bridge.core.brakes import MOST
 from sms_bridge.core.guards import GuardSettings
+from sms_bridge.core.guards import Rate as Limit
 
 
 def _digits(text: str) -> str:
@@ -50,7 +53,16 @@ GUARDS = Section(
         _opt("allow_satellite", "true: satellite and worldwide networks too"): Flag(),
         _opt("allow_own_numbers", "true: the numbers of the bridge's own SIMs too"): Flag(),
         _opt("short_codes", "short codes that may be written to, or all"): Several(SHORT_CODE, "all", 1000, '- "1755"'),
-        _opt("urgent", "orders of this priority and above are sent though sending is paused"): Whole(-128, 127),
+        _opt("urgent", "orders of this priority and above are sent though sending is paused, and in quiet hours"): (
+            Whole(-128, 127)
+        ),
+        _opt("quiet_hours", "hours in which nothing is sent; orders wait for their end"): HOURS,
+        _opt("duplicates", "the same text to the same number, at most; off"): Rate(MOST),
+        _opt("loop", "orders to one number within a minute after a message from it, at most; off"): Rate(MOST),
+        _opt("per_recipient", "messages to one number, at most"): Rate(MOST),
+        _opt("messages", "messages in all, at most"): Rate(1_000_000),
+        _opt("parts", "parts in all, at most"): Rate(1_000_000),
+        _opt("time_zone", "of quiet hours; without it that of this machine"): ZONE,
     },
     "deny: [+3690]",
 )
@@ -61,4 +73,7 @@ def guard_settings(data: dict[str, Any]) -> GuardSettings:
     given = dict(data)
     for key in ("allow", "deny", "deny_countries"):
         given[key] = tuple(data.get(key, ()))
+    for key in ("duplicates", "loop", "per_recipient", "messages", "parts"):
+        if given.get(key) is not None:
+            given[key] = Limit(*given[key])
     return GuardSettings(**given)
