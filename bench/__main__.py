@@ -21,7 +21,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tests.support.stack import Stack, running, wait_until
+from tests.support.stack import Stack, free_port, running, wait_until
 
 Row = tuple[str, str, str]
 NUMBER = "+36301234567"
@@ -181,6 +181,32 @@ def bench_intake(_options: argparse.Namespace) -> tuple[Any, list[Row]]:
     return figures, [("durable orders accepted a second", f"{rate:,.0f}", "≥ 4 000")]
 
 
+def bench_http(_options: argparse.Namespace) -> tuple[Any, list[Row]]:
+    """Orders over HTTP, each answered after its commit: as many as go, and 1000 a second; 50 connections."""
+    figures: dict[str, Any] = {}
+    for name, total, rate in (("flood", 10_000, 0), ("paced", 10_000, 1000)):
+        port, token = free_port(), "token-of-the-bench"
+        extra = f"web: {{port: {port}, tokens: [{{token: {token}}}]}}\n"
+        with (
+            tempfile.TemporaryDirectory(prefix="bench") as directory,
+            running(Path(directory), latency="0.5", extra=extra) as stack,
+        ):
+            wait_until(lambda log=stack.bridge.log: b"HTTP interface on" in log.read_bytes(), 20, "it listens")
+            stack.observer.stop()  # it would take a share of the two cores
+            cpu = cpu_seconds(stack.bridge.pid)
+            command = [sys.executable, "-m", "bench.posts", str(port), token, str(total), "50", str(rate)]
+            found = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=120).stdout)
+            figures[name] = {**found, "cpu_us": (cpu_seconds(stack.bridge.pid) - cpu) * 1e6 / total}
+    flood, paced = figures["flood"], figures["paced"]
+    shown = [f"{each['p50_ms']:.1f} / {each['p99_ms']:.1f} ms" for each in (flood, paced)]
+    return figures, [
+        ("durable orders over HTTP a second, 50 connections", f"{flood['rate']:,.0f}", "≥ 1 000"),
+        ("the same, from the request to the answer, p50 / p99", shown[0], ""),
+        ("at 1000 a second, p50 / p99", shown[1], "p99 < 50"),
+        ("CPU an order over HTTP, its statuses included", f"{paced['cpu_us']:,.0f} µs", ""),
+    ]
+
+
 def orders_in(journal: Path) -> Callable[[], int]:
     def count() -> int:
         with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as db:
@@ -239,6 +265,7 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], tuple[Any, list[Row]]]] = {
     "modems": bench_modems,
     "latency": bench_latency,
     "intake": bench_intake,
+    "http": bench_http,
     "idle": bench_idle,
     "plug": bench_plug,
 }

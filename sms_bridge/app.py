@@ -39,6 +39,7 @@ from sms_bridge.mqtt.requests import Handler
 from sms_bridge.mqtt.settings import MqttSettings, TlsSettings
 from sms_bridge.observe.systemd import Notifier
 from sms_bridge.parts.administration import backup_handler, console_handlers, option_handlers
+from sms_bridge.parts.automation import Automation
 from sms_bridge.parts.backup import Source
 from sms_bridge.parts.guards import Guards
 from sms_bridge.parts.home_assistant import HomeAssistant
@@ -103,6 +104,7 @@ class Bridge:
         self._tests: SelfTests
         self._balances: Balances
         self._guards: Guards
+        self._automation = Automation(settings)
         self._ussd = UssdDesk(self._modems.__getitem__, lambda *heard: self._balances.heard(*heard))
         self._mqtt: Mqtt
         self._home_assistant: HomeAssistant
@@ -180,11 +182,12 @@ class Bridge:
         self._own(self._tick(), "tick")
         self._own(self._mending.restore_power(), "power-switches")
         self._own(self._balances.run(), "balances")
+        self._automation.start(self._journal, self._clock, self._mqtt.order)
         self._systemd.ready()
         self._own(self._watch().run(), "watch")
-        web = self._web(handlers)
-        stack.push_async_callback(web.stop)
-        await web.start()
+        self._web = self._make_web(handlers)
+        stack.push_async_callback(self._web.stop)
+        await self._web.start()
         # What was imported and built so far stays: no collection need look at it again.
         gc.freeze()
         if self._journal.opened.check_pending:
@@ -192,9 +195,8 @@ class Bridge:
 
     async def _build(self, stack: AsyncExitStack) -> None:
         core = _core_settings(self._settings)
-        self._dispatcher = Dispatcher(
-            self._journal, core, self._clock, self._modems.limits_of, Routes(self._settings.routing)
-        )
+        routes = Routes(self._settings.routing)
+        self._dispatcher = Dispatcher(self._journal, core, self._clock, self._modems.limits_of, routes)
         self._smpp = Smpp(self._settings, core, self._journal, self._dispatcher, self._clock, self._record_event)
         self._queues = Queues(self._journal, self._dispatcher)
         stack.push_async_callback(self._dispatcher.stop)
@@ -225,6 +227,7 @@ class Bridge:
             contacts=self._guards.book,
             guard=self._guards.guard,
             own_numbers=self._modems.own_numbers,
+            listener=self._automation.listener,
         )
         while True:
             try:
@@ -251,7 +254,7 @@ class Bridge:
         if self._journal.opened.damaged_copy is not None:
             await self._service.event("journal_damaged", moved_to=str(self._journal.opened.damaged_copy))
 
-    def _web(self, handlers: dict[str, Handler]) -> Web:
+    def _make_web(self, handlers: dict[str, Handler]) -> Web:
         journal, service, queues, modems = self._journal, self._service, self._queues, self._modems
         return Web(
             Parts(
@@ -272,6 +275,7 @@ class Bridge:
         """In order: intake, sends, modems, what is left to publish. The journal closes after this."""
         await self._mqtt.stop_intake()
         await self._stop_sending()
+        await self._automation.stop()
         await _discard(*self._tasks)
         await self._home_assistant.stop()
         await self._mqtt.stop()
@@ -314,7 +318,8 @@ class Bridge:
         working = self._modems.in_service()
         there, up = len(modems) + len(self._smpp), working + self._smpp.up
         verdict = "pass" if up == there and there else "warn" if up else "fail"
-        warnings = [*self._service.warnings(), *self._guards.warnings()]
+        web = self._web.warnings() if self._web is not None else []
+        warnings = [*self._service.warnings(), *self._guards.warnings(), *web]
         if warnings and verdict == "pass":
             verdict = "warn"
         return {
@@ -339,8 +344,10 @@ class Bridge:
 
     def _reason(self, warnings: list[str], working: int, total: int) -> str | None:
         """Why health is no pass, in words."""
-        away = f"{total - working} of {total} modems are not in service" if total else "there is no modem"
-        return "; ".join(warnings if working == total and total else [away, *warnings]) or None
+        away = [f"{total - working} of {total} modems are not in service"] if working < total else []
+        if not total and not self._smpp:
+            away.append("there is no modem")
+        return "; ".join([*away, *self._smpp.problems(), *warnings]) or None
 
     def _handlers(self) -> dict[str, Handler]:
         async def health() -> dict[str, Any]:

@@ -147,6 +147,7 @@ class _Loader:
         return ConfigError([Problem(self._file, 0, 0, "", message, hint)])
 
     def _build(self, data: dict[str, Any], document: Document) -> Settings:
+        from sms_bridge.config.sections.commands import command_plans
         from sms_bridge.config.sections.guards import guard_settings
         from sms_bridge.config.sections.people import contact, group
         from sms_bridge.config.sections.routing import routing_settings
@@ -177,6 +178,7 @@ class _Loader:
             health=SilenceSettings(**data.get("health", {})),
             replies=ReplySettings(**data.get("replies", {})),
             home_assistant=HomeAssistantSettings(**data.get("home_assistant", {})),
+            commands=command_plans(data.get("commands", {}), partial(self._totp, document)),
             contacts=MappingProxyType({name: contact(entry) for name, entry in data.get("contacts", {}).items()}),
             groups=MappingProxyType({name: group(entry) for name, entry in data.get("groups", {}).items()}),
             web=web_settings(data["web"], self._resolve, self._secret(document, "web")) if "web" in data else None,
@@ -233,6 +235,23 @@ class _Loader:
             return value
 
         return secret
+
+    def _totp(self, document: Document, entry: Mapping[str, Any], command: str) -> str | None:
+        """The secret of a command's codes, from where its entry says."""
+        from sms_bridge.config.sections.commands import totp_secret
+
+        key = next((key for key in ("totp", "totp_file", "totp_env") if key in entry), None)
+        if key is None:
+            return None
+        where = ("commands", command, key)
+        if key == "totp_file":
+            text = self._password(entry[key], document, where, "secret")
+        else:
+            text = entry[key] if key == "totp" else self._environ.get(entry[key], "")
+        if text is not None and totp_secret(text) is None:
+            message = "there is no secret of at least 26 characters of base32"
+            self._problem(document, where, message, "`openssl rand 20 | base32` makes one")
+        return text
 
     def _password(
         self,

@@ -28,6 +28,7 @@ from sms_bridge.config.kinds import (
     Wrong,
     as_name,
 )
+from sms_bridge.config.sections.commands import COMMANDS
 from sms_bridge.config.sections.guards import GUARDS
 from sms_bridge.config.sections.home_assistant import HOME_ASSISTANT
 from sms_bridge.config.sections.people import CONTACTS, GROUPS, PHONE, RAW_PHONE, phone_digits
@@ -349,6 +350,7 @@ ROOT = Section(
             "unreported: 5",
         ),
         _opt("replies", "messages that answer an order"): REPLIES,
+        _opt("commands", "what somebody may do by SMS"): COMMANDS,
         _opt("logging", "what the bridge says of itself"): Section(
             {
                 _opt("level", "the least that is logged"): Choice("debug", "info", "warning", "error"),

@@ -12,6 +12,7 @@ from typing import Literal
 from sms_bridge.config.sections.websettings import WebhookSettings, WebSettings
 from sms_bridge.config.smpp import SmppSettings
 from sms_bridge.core.choice import Sticky
+from sms_bridge.core.commandplan import CommandPlan
 from sms_bridge.core.guards import GuardSettings
 from sms_bridge.core.people import Contact, Group
 from sms_bridge.core.quota import NO_LIMITS, Limits
@@ -218,6 +219,7 @@ class Settings:
     health: SilenceSettings = field(default_factory=SilenceSettings)
     replies: ReplySettings = field(default_factory=ReplySettings)
     home_assistant: HomeAssistantSettings = field(default_factory=HomeAssistantSettings)
+    commands: tuple[CommandPlan, ...] = ()
     contacts: Mapping[str, str | Contact] = field(default_factory=lambda: MappingProxyType({}))  # by alias
     groups: Mapping[str, tuple[str, ...] | Group] = field(default_factory=lambda: MappingProxyType({}))
     web: WebSettings | None = None  # None: no HTTP interface

@@ -24,7 +24,6 @@ from sms_bridge.core import (
 from sms_bridge.core.brakes import Tally
 from sms_bridge.core.clock import JUMP, SET_AFTER, STEP, Clock, SystemClock, from_ms, rfc3339
 from sms_bridge.core.dispatcher import Dispatcher
-from sms_bridge.core.drafts import Listen, unheard
 from sms_bridge.core.errors import NumberError, StoreError
 from sms_bridge.core.events import event_json, rejection_event, status_json
 from sms_bridge.core.guarding import Guard
@@ -47,7 +46,8 @@ from sms_bridge.core.planning import Planning, leave_modems, put_anew, replan
 from sms_bridge.core.ports import Journal, Transaction
 from sms_bridge.core.settings import CoreSettings
 from sms_bridge.core.states import POSSIBLY_SENT, OrderState, Stage
-from sms_bridge.core.talk import Listener, NoListener, Talk
+from sms_bridge.core.talk import Listener, Talk
+from sms_bridge.core.talking import Talking
 
 log = logging.getLogger(__name__)
 
@@ -90,10 +90,14 @@ class Service:
         self._clock_changed = clock_changed  # told by how many ms
         self._guard = guard
         self._recognise = recognise  # the nonce of a self-test's message
-        self._listener = listener or NoListener()
-        self._own_numbers = own_numbers
-        self._own: frozenset[str] = frozenset()  # as of the last tick: the writer's thread must not ask
-        self._asking = True  # there may be questions whose message has not gone out
+        self._talking = Talking(
+            journal,
+            prepare=self._prepare,
+            view=lambda: (self._settings, self._book),
+            ordered=self._ordered,
+            listener=listener,
+            own_numbers=own_numbers,
+        )
         self._next_due = 0  # UTC ms; nothing falls due before
         self._checked = -RECHECK
         self._purged = 0.0
@@ -147,7 +151,7 @@ class Service:
                 self._note_due(order.send_at, order.deadline)
             self._count(item.orders)
             if item.orders and item.orders[0].seq:
-                self._note_wishes(item.request, now)
+                self._note_due(self._talking.accepted(item.request, now))
         if ready:
             self._dispatcher.offer(ready)
         return results
@@ -192,8 +196,8 @@ class Service:
     def _store(
         self, tx: Transaction, items: list[inbound.Incoming], now: int, hear: bool = True
     ) -> tuple[int | None, list[int], list[Order]]:
-        talk = self._talk(tx, now)
-        due, moved = inbound.store(tx, items, now, self._settings, self._ear(talk, hear))
+        talk = self._talking.talk(tx, now)
+        due, moved = inbound.store(tx, items, now, self._settings, self._talking.ear(talk, hear))
         return due, moved, talk.orders
 
     def _stored(self, items: list[inbound.Incoming], due: int | None, moved: list[int], said: list[Order]) -> None:
@@ -202,7 +206,7 @@ class Service:
         for item in items:
             if isinstance(item.pdu.pdu, Deliver):
                 self._heard(item.scope, inbound.sender_of(item))
-        self._ordered(said)
+        self._talking.ordered(said)
 
     async def receive_receipts(self, batch: Sequence[Receipt]) -> None:
         """Commit delivery receipts of routes, in any order and number of copies. StoreError: nothing was committed."""
@@ -218,8 +222,8 @@ class Service:
         now, settings, book = self._clock.now(), self._settings, self._book
 
         def store(tx: Transaction, hear: bool = True) -> tuple[int | None, list[InboundMessage], list[Order]]:
-            talk = self._talk(tx, now)
-            due, fresh = arrivals.store(tx, batch, now, settings, book, self._ear(talk, hear))
+            talk = self._talking.talk(tx, now)
+            due, fresh = arrivals.store(tx, batch, now, settings, book, self._talking.ear(talk, hear))
             return due, fresh, talk.orders
 
         try:
@@ -232,7 +236,7 @@ class Service:
         self._note_due(due)
         for message in fresh:
             self._heard(message.route, arrivals.sender_of(message, settings.default_region))
-        self._ordered(said)
+        self._talking.ordered(said)
 
     async def _receive_singly(self, items: list[inbound.Incoming], now: int) -> None:
         """Whatever one message does to us, it must not hold up the others, nor stay on the SIM for ever."""
@@ -259,7 +263,7 @@ class Service:
         No statuses: no such id.
         """
         now = self._clock.now()
-        orders, cancelled, steps = await self._journal.write(lambda tx: _cancel(self._talk(tx, now), id))
+        orders, cancelled, steps = await self._journal.write(lambda tx: _cancel(self._talking.talk(tx, now), id))
         self._dispatcher.forget(cancelled)
         return [details.status_of_order(order) for order in orders], len(cancelled) + steps
 
@@ -333,13 +337,12 @@ class Service:
     async def tick(self) -> None:
         """Do what has fallen due; cheap when nothing has. Call it about once a second."""
         await self._keep_time()
-        self._own = frozenset(normal_sender(each, self._settings.default_region) for each in self._own_numbers())
         monotonic, now = self._clock.monotonic(), self._clock.now()
         if now >= self._next_due or monotonic - self._checked >= RECHECK:
             await self._run_due(now)
             self._checked = monotonic
-        if self._asking:
-            await self._begin_questions(now)
+        if await self._talking.look(now):
+            self._next_due = 0
         self._dispatcher.keep_counts()
         self._dispatcher.look_again()
         beyond = [order.seq for order in self._dispatcher.beyond_modems()]
@@ -393,7 +396,7 @@ class Service:
             ready, over = await self._journal.write(lambda tx: _due(tx, now, planning, planner))
             self._dispatcher.forget(over)
             self._dispatcher.offer(ready)
-            await self._escalate(now)
+            await self._talking.escalate(now)
             # Apart, so that no stored message can hold up the orders.
             await self._expire(now)
             due = await self._journal.read(lambda reader: reader.next_due())
@@ -415,41 +418,12 @@ class Service:
         if self._guard is not None:
             self._guard.heard(number)
 
-    def _talk(self, tx: Transaction, now: int) -> Talk:
-        return Talk(tx, now, self._settings, self._prepare, self._book, self._own)
-
-    def _ear(self, talk: Talk, hear: bool) -> Listen:
-        return partial(replies.hear, talk, listener=self._listener) if hear else unheard
-
-    def _note_wishes(self, request: SendRequest, now: int) -> None:
-        self._asking = self._asking or request.expect is not None
-        if request.escalate is not None:
-            self._note_due(now + int(min(step.after for step in request.escalate.steps) * 1000))
-
-    def _ordered(self, orders: list[Order]) -> None:
-        """Orders that a transaction has made beside its own work."""
-        self._count(orders)
-        for order in orders:
-            self._note_due(order.send_at, order.deadline)
-        if orders:
-            self._asking = True
-            self._dispatcher.offer([order for order in orders if order.stage is Stage.READY])
-
-    async def _begin_questions(self, now: int) -> None:
-        """The time for an answer begins when the message has gone out."""
-        waiting, some = await self._journal.read(lambda reader: replies.waiting(reader, TICK_LIMIT))
-        if some:
-            await self._journal.write(lambda tx: replies.begin(self._talk(tx, now), TICK_LIMIT))
-            self._next_due = 0
-        else:
-            self._asking = waiting
-
     async def _expire(self, now: int) -> None:
         """Messages that wait for their parts, and questions for an answer, for long enough."""
 
         def expire(tx: Transaction, hear: bool = True) -> list[Order]:
-            talk = self._talk(tx, now)
-            listen = self._ear(talk, hear)
+            talk = self._talking.talk(tx, now)
+            listen = self._talking.ear(talk, hear)
             inbound.expire(tx, now, self._settings, self._book, self._own_number, TICK_LIMIT, listen)
             replies.expire(talk, TICK_LIMIT)
             return talk.orders
@@ -461,27 +435,7 @@ class Service:
         except Exception:
             log.exception("what follows from a message could not be done: it is published as it is")
             orders = await self._journal.write(partial(expire, hear=False))
-        self._ordered(orders)
-
-    async def _escalate(self, now: int) -> None:
-        """One step in a commit, so that none can hold up another."""
-
-        def take(tx: Transaction) -> tuple[bool, list[Order]]:
-            talk = self._talk(tx, now)
-            return escalation.take(talk), talk.orders
-
-        for _ in range(TICK_LIMIT):
-            try:
-                more, orders = await self._journal.write(take)
-            except StoreError:
-                raise
-            except Exception:
-                log.exception("a step of an escalation could not be taken")
-                await self._journal.write(lambda tx: escalation.fail(self._talk(tx, now)))
-                continue
-            self._ordered(orders)
-            if not more:
-                return
+        self._talking.ordered(orders)
 
     def _purge(self, now: int) -> None:
         settings = self._settings
@@ -497,6 +451,12 @@ class Service:
                 self._purged = 0.0
 
         self._journal.later(purge)
+
+    def _ordered(self, orders: Sequence[Order]) -> None:
+        self._count(orders)
+        for order in orders:
+            self._note_due(order.send_at, order.deadline)
+        self._dispatcher.offer([order for order in orders if order.stage is Stage.READY])
 
     def _note_due(self, *times: int | None) -> None:
         for time in times:

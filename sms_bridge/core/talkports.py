@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from sms_bridge.core.asking import Question, StepRow
+from sms_bridge.core.commandplan import Dispatch
 from sms_bridge.core.model import Order
 from sms_bridge.core.states import OrderState, Stage
 
@@ -34,6 +35,9 @@ class TalkReader(Protocol):
     def answer_times(self, peer: str) -> list[int]:
         """When it got automatic answers, UTC ms, the last few."""
 
+    def dispatches(self, limit: int) -> list[Dispatch]:
+        """Commands that are to be published, oldest first; those of another run of the machine have expired."""
+
 
 class Talks(TalkReader, Protocol):
     """Writes."""
@@ -61,6 +65,12 @@ class Talks(TalkReader, Protocol):
 
     def save_answer_times(self, peer: str, times: Sequence[int], forget: int) -> None:
         """As `answer_times` gives them back; who got none since `forget` is forgotten."""
+
+    def add_dispatch(self, dispatch: Dispatch) -> None:
+        """Insert."""
+
+    def drop_dispatch(self, seq: int) -> None:
+        """It is published, or too late."""
 
     def move_talks(self, by: int, now: int) -> None:
         """As `Upkeep.move_waits`: no wait gets longer than it was to be."""

@@ -69,7 +69,8 @@ def store(tx: Transaction, request: SendRequest, orders: list[Order]) -> None:
         tx.add_questions([Question(o.seq, o.id, o.to, token, Asked.NEW, None, False, expect) for o in orders])
     if request.escalate is not None:
         until = request.escalate.until or (Until.REPLY if expect is not None else Until.DELIVERED)
-        held = first.stage is Stage.HELD
+        # Quiet hours may hold it too, and an alarm does not wait for their end.
+        held = first.stage is Stage.HELD and request.send_at is not None
         tx.add_steps(
             [
                 StepRow(

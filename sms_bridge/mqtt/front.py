@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from hardware.types import ModemStatus
@@ -102,15 +103,22 @@ class Mqtt:
         """`sms/modem/<name>/call`; an event of the moment, not kept for a broker that is away."""
         return self.link.send(self.topics.call(modem), payload)
 
-    async def order(self, topic: str, payload: str) -> bool:
-        """To a device of the house, QoS 1 and not retained: True once the broker has it."""
+    async def order(self, topic: str, payload: str, expires: float | None = None) -> bool:
+        """To a device of the house, QoS 1 and not retained: True once the broker has it.
+
+        Under MQTT 5 the broker gives it to nobody after `expires` seconds.
+        """
+        properties = None
+        if expires is not None:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.MessageExpiryInterval = max(1, int(expires))
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
         def acknowledged(ok: bool, _reason: str) -> None:
             if not done.done():
                 done.set_result(ok)
 
-        if not self.link.send(topic, payload, done=acknowledged):
+        if not self.link.send(topic, payload, properties=properties, done=acknowledged):
             return False
         try:
             async with asyncio.timeout(ORDER_DEADLINE):

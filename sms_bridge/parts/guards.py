@@ -97,6 +97,9 @@ class Guards:
     def _own(self) -> frozenset[str]:
         now = self._clock.monotonic()
         if now - self._asked >= OWN_AGE:
-            self._asked = now
-            self._known_own = frozenset(normal_sender(number, self._region) for number in self._own_numbers())
+            try:
+                own = frozenset(normal_sender(number, self._region) for number in self._own_numbers())
+            except RuntimeError:  # a modem came or went while the journal's thread asked
+                return self._known_own
+            self._asked, self._known_own = now, own
         return self._known_own

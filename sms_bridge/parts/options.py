@@ -37,7 +37,7 @@ LIVE: Mapping[str, tuple[str, ...] | None] = {
 }
 LIVE_OF_MODEMS = ("number", "quota", "recovery")
 # What opens a door or moves the house is changed by who can write the file, never over the network.
-BY_HAND = ("at_console", "data_dir", "version")
+BY_HAND = ("at_console", "commands", "data_dir", "version")
 
 NAMED_BY = ("imei", "iccid", "usb_path", "port")
 

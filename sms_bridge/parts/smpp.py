@@ -68,6 +68,11 @@ class Smpp:
         """Accounts that would take a message now."""
         return sum(route.health().can_send for route in self._routes)
 
+    def problems(self) -> list[str]:
+        """Why the others would not, in words."""
+        found = [(route.name, route.health()) for route in self._routes]
+        return [f"{name}: {health.reason}" for name, health in found if not health.can_send]
+
     async def start(self, sink: Sink) -> None:
         """StoreError: the journal cannot be read."""
         for account in self._accounts:

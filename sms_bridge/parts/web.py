@@ -74,6 +74,11 @@ class Web:
             if part is not None:
                 await part.stop()
 
+    def warnings(self) -> list[str]:
+        """What a person should know of a bridge that works, as sentences."""
+        parts = [part for part in (self._front, self._webhooks) if part is not None]
+        return [text for part in parts for text in part.warnings()]
+
     async def _forget_webhooks(self) -> None:
         """Those of an earlier configuration: nothing is collected for them any more."""
         try:

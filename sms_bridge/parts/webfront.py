@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Requests that read the journal do so one after the other: the bridge's own reading must not stand in line behind them.
+READING = frozenset({"message/get", "inbox/list"})
 LISTEN_RETRY = 30.0  # s until an address that could not be listened on is tried again
 
 
@@ -48,6 +50,8 @@ class WebFront:
             trusted_proxies=web.trusted_proxies,
         )
         self._listening: asyncio.Task[None] | None = None
+        self._reading = asyncio.Semaphore(1)
+        self._off = ""  # why it does not listen
 
     async def start(self) -> None:
         """Listens, or says why not and goes on trying."""
@@ -73,12 +77,20 @@ class WebFront:
         await self._server.stop()
         await self._api.orders.stop()
 
+    def warnings(self) -> list[str]:
+        """What a person should know, as sentences."""
+        return [self._off] if self._off else []
+
     async def _listen(self) -> bool:
         try:
             await self._server.start()
         except ListenError as error:
-            log.error("the HTTP interface is off: %s%s", error, f" ({error.hint})" if error.hint else "")
+            said = f"the HTTP interface is off: {error}{f' ({error.hint})' if error.hint else ''}"
+            if said != self._off:
+                log.error("%s", said)
+            self._off = said
             return False
+        self._off = ""
         scheme = "https" if self._settings.tls is not None else "http"
         log.info("HTTP interface on %s://%s:%d", scheme, self._settings.host, self._server.port)
         return True
@@ -104,14 +116,15 @@ class WebFront:
 
     async def _ask(self, name: str, fields: dict[str, Any]) -> Any:
         try:
-            async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout(DEADLINE), self._reading if name in READING else contextlib.nullcontext():
                 data = await self._parts.handlers[name](fields)
         except RequestError as error:
             raise Refusal(error.code, str(error)) from error
         return {} if data is None else data
 
     async def _messages(self, state: str | None, before: int | None, limit: int) -> Page:
-        return Page(*await page_of_messages(self._parts.journal, state, before, limit))
+        async with self._reading:
+            return Page(*await page_of_messages(self._parts.journal, state, before, limit))
 
     def _modems(self) -> Sequence[Mapping[str, Any]]:
         parts = self._parts
@@ -132,7 +145,8 @@ class WebFront:
 
     async def _figures(self) -> Figures:
         parts = self._parts
-        counts, queues = await parts.journal.read(lambda reader: (reader.counts(), reader.queues()))
+        async with self._reading:
+            counts, queues = await parts.journal.read(lambda reader: (reader.counts(), reader.queues()))
         return Figures(
             version=metadata.version("sms-bridge"),
             counts=counts,

@@ -32,6 +32,7 @@ class WebhookFront:
         self._feed = Feed(parts.journal)
         self._poster = Poster(f"sms-bridge/{metadata.version('sms-bridge')}")
         self._webhooks = Webhooks(())
+        self._gone: list[str] = []  # said of those that are not even begun with
         self._opening: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -51,6 +52,10 @@ class WebhookFront:
     def figures(self) -> dict[str, dict[str, float]]:
         return self._webhooks.figures()
 
+    def warnings(self) -> list[str]:
+        """What a person should know, as sentences."""
+        return self._gone + self._webhooks.warnings()
+
     def _added(self, rows: Any) -> None:
         self._webhooks.added(rows)
 
@@ -58,9 +63,8 @@ class WebhookFront:
         places = await self._places()
         for name, place in places.items():
             if place.disabled:
-                log.warning(
-                    "the webhook %s has answered 410 Gone before and is told nothing: change its url or remove it", name
-                )
+                self._gone.append(f"the webhook {name} has answered 410 Gone: change its url, or remove it")
+                log.warning("%s", self._gone[-1])
         service = self._parts.service
         replies = Replies(service, self._tell, self._parts.modems.own_numbers)
         self._webhooks = Webhooks(
@@ -73,6 +77,7 @@ class WebhookFront:
             ]
         )
         self._webhooks.start()
+        log.info("webhooks: %s", ", ".join(hook.name for hook in self._hooks))
 
     async def _places(self) -> Mapping[str, Place]:
         while True:

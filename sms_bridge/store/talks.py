@@ -18,6 +18,7 @@ from sms_bridge.core.asking import (
     step_from,
     step_json,
 )
+from sms_bridge.core.commandplan import Dispatch
 from sms_bridge.core.model import Order
 from sms_bridge.core.states import OrderState, Stage
 from sms_bridge.store import rows
@@ -25,6 +26,7 @@ from sms_bridge.store.upkeep import MOVED
 
 _QUESTION = "q.order_seq, q.id, q.recipient, q.token, q.state, q.expires_at, q.helped, q.expect"
 _STEP = "order_seq, n, state, due_at, until, expires, step, expect, made"
+_NOW = "SELECT coalesce((SELECT value FROM meta WHERE name = 'clock_boot'), '')"  # this run of the machine
 TAIL = 7  # digits (domain A7.2)
 
 
@@ -68,6 +70,13 @@ class TalkReads:
     def answer_times(self, peer: str) -> list[int]:
         row = self._db.execute("SELECT times FROM auto_answers WHERE peer = ?", (peer,)).fetchone()
         return [int(time) for time in json.loads(row[0])] if row else []
+
+    def dispatches(self, limit: int) -> list[Dispatch]:
+        sql = (
+            "SELECT seq, command, message, contact, topic, payload, "
+            f"iif(boot = ({_NOW}), expires_at, 0) FROM dispatches ORDER BY seq LIMIT ?"
+        )
+        return [Dispatch(*row) for row in self._db.execute(sql, (limit,))]
 
     def _questions(self, where: str, value: str | int, limit: int) -> list[Question]:
         sql = f"SELECT {_QUESTION} FROM questions q {where} ORDER BY q.order_seq DESC LIMIT ?"
@@ -134,6 +143,17 @@ class TalkWrites:
         )
         self._db.execute("DELETE FROM auto_answers WHERE at < ?", (forget,))
 
+    def add_dispatch(self, dispatch: Dispatch) -> None:
+        d = dispatch
+        self._db.execute(
+            "INSERT INTO dispatches (command, message, contact, topic, payload, expires_at, boot) "
+            f"VALUES (?, ?, ?, ?, ?, ?, ({_NOW}))",
+            (d.command, d.message, d.contact, d.topic, d.payload, d.expires_at),
+        )
+
+    def drop_dispatch(self, seq: int) -> None:
+        self._db.execute("DELETE FROM dispatches WHERE seq = ?", (seq,))
+
     def move_talks(self, by: int, now: int) -> None:
         for table, column, most, state in (
             ("questions", "expires_at", "within_ms", "open"),
@@ -142,6 +162,7 @@ class TalkWrites:
             moved = MOVED.replace(":most", most).format(x=column)
             sql = f"UPDATE {table} SET {column} = {moved} WHERE state = '{state}' AND {column} IS NOT NULL"
             self._db.execute(sql, {"by": by, "now": now})
+        self._db.execute(f"UPDATE dispatches SET expires_at = expires_at + ? WHERE boot = ({_NOW})", (by,))
 
 
 def _question(row: Sequence[Any]) -> Question:

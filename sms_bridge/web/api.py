@@ -244,6 +244,8 @@ class Api:
 
     async def _events(self, request: Request, _token: Token) -> Response:
         query = _query(request, "kinds")
+        if request.method == "HEAD":
+            return Response(media_type="text/event-stream")
         return self._stream.response(query.get("kinds"), request.headers.get("last-event-id"))
 
     async def _document(self, _request: Request) -> Response:

@@ -26,6 +26,7 @@ CLOSE_DEADLINE = 5.0  # s for what is left to write on a connection that is bein
 LOOK = 2.5  # s between two looks at the connections
 MOST = 300  # connections; each costs a file descriptor and some memory
 BACKLOG = 128
+CERTIFICATE_LOOK = 60.0  # s between two looks at whether it was renewed
 STOP_DEADLINE = 5  # s for requests under way at the end
 MAX_HEAD = 32 * 1024  # bytes
 HEADERS = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
@@ -73,6 +74,9 @@ class WebServer:
         self._server = _Server(config)
         serving = loop.create_task(self._server.serve(sockets), name="web-server")
         self._tasks = [serving, loop.create_task(Lookout(self._server).run(), name="web-lookout")]
+        if config.ssl is not None and self._cert is not None:
+            renewal = Certificate(config.ssl, self._cert, self._key)
+            self._tasks.append(loop.create_task(renewal.run(), name="web-certificate"))
         listening = loop.create_task(self._server.listening.wait(), name="web-listening")
         await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
         listening.cancel()
@@ -85,13 +89,13 @@ class WebServer:
         if self._server is None or not tasks:
             return
         self._server.should_exit = True
-        serving, lookout = tasks
+        serving = tasks[0]
         await asyncio.wait({serving}, timeout=STOP_DEADLINE + 2)
         for connection in list(self._server.server_state.connections):
             connection.transport.abort()
-        for task in (serving, lookout):
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(serving, lookout, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _config(self) -> uvicorn.Config:
         """In a thread: it imports modules and reads files."""
@@ -126,19 +130,19 @@ class WebServer:
         except OSError as error:
             raise ListenError(f"{self._host} is no address of this machine: {error}", hint="see `web.host`") from error
         sockets: list[socket.socket] = []
-        try:
-            for family, kind, proto, _, address in dict.fromkeys(found):
-                bound = socket.socket(family, kind, proto)
-                sockets.append(bound)
-                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if family == socket.AF_INET6:
-                    bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                bound.bind(address)
-                bound.setblocking(False)
-        except OSError as error:
-            for each in sockets:
-                each.close()
-            raise ListenError(*self._why(error)) from error
+        absent: OSError | None = None
+        for family, kind, proto, _, address in dict.fromkeys(found):
+            try:
+                sockets.append(_bound(family, kind, proto, address))
+            except OSError as error:
+                # `localhost` has an address of IPv6 also where there is no IPv6.
+                absent = error
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    for each in sockets:
+                        each.close()
+                    raise ListenError(*self._why(error)) from error
+        if not sockets and absent is not None:
+            raise ListenError(*self._why(absent)) from absent
         return sockets
 
     def _why(self, error: OSError) -> tuple[str]:
@@ -194,6 +198,60 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Signals are the bridge's own."""
         yield
+
+
+class Certificate:
+    """Loads a certificate again when its files have changed: one that is renewed each month needs no restart."""
+
+    def __init__(self, context: ssl.SSLContext, cert: Path, key: Path | None) -> None:
+        self._context = context
+        self._files = (cert, key)
+        self._seen = _stamps(cert, key)
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(CERTIFICATE_LOOK)
+            await asyncio.get_running_loop().run_in_executor(None, self.look)
+
+    def look(self) -> None:
+        """In a thread. One that cannot be used is said once, and the old one is kept."""
+        stamps = _stamps(*self._files)
+        if stamps == self._seen or None in stamps:
+            return  # or just being replaced
+        self._seen = stamps
+        try:
+            _tls(*self._files)  # whether they fit, before the context is touched
+            self._context.load_cert_chain(*self._files)
+        except (ListenError, OSError, ssl.SSLError) as error:
+            log.error("the new certificate is not used: %s", error)
+        else:
+            log.info("the certificate %s was loaded anew", self._files[0])
+
+
+def _stamps(*files: Path | None) -> tuple[object, ...]:
+    return tuple(_stamp(file) for file in files if file is not None)
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino
+
+
+def _bound(family: int, kind: int, proto: int, address: Any) -> socket.socket:
+    bound = socket.socket(family, kind, proto)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(address)
+        bound.setblocking(False)
+    except OSError:
+        bound.close()
+        raise
+    return bound
 
 
 def _tls(cert: Path, key: Path | None) -> ssl.SSLContext:

@@ -99,6 +99,7 @@ class Webhook:
         self._news = asyncio.Event()
         self._passed = 0  # rows since it was woken last
         self._failed = 0  # in a row
+        self._reason = ""  # of the last failure
         self._failing_since: float | None = None  # loop time
 
     def added(self, rows: Collection[OutboxRow]) -> None:
@@ -111,6 +112,15 @@ class Webhook:
     def failing(self, now: float) -> float:
         """For how many seconds it has not worked."""
         return now - self._failing_since if self._failing_since is not None else 0.0
+
+    @property
+    def warning(self) -> str:
+        """What is wrong with it, as a sentence; empty while it works."""
+        if self.figures["disabled"]:
+            return f"the webhook {self.hook.name} has answered 410 Gone: change its url, or remove it"
+        if self._failed >= TELL_AFTER:
+            return f"the webhook {self.hook.name} does not work: {self._reason}"
+        return ""
 
     async def run(self) -> None:
         while not self.figures["disabled"]:
@@ -174,6 +184,7 @@ class Webhook:
         """After a failure: the longer it has failed the longer, and at least as long as it asked for."""
         self.figures["failures"] += 1
         self._failed += 1
+        self._reason = reason
         if self._failing_since is None:
             self._failing_since = asyncio.get_running_loop().time()
         if self._failed == TELL_AFTER:
@@ -222,6 +233,10 @@ class Webhooks:
         """From the journal, after a commit."""
         for each in self._webhooks:
             each.added(rows)
+
+    def warnings(self) -> list[str]:
+        """What a person should know, as sentences."""
+        return [text for each in self._webhooks if (text := each.warning)]
 
     def figures(self) -> dict[str, dict[str, float]]:
         """Of each by its name, for `/metrics`."""

@@ -124,6 +124,7 @@ def test_a_port_that_is_taken_stops_nothing_but_the_interface(tmp_path):
             second.observer.publish("out", order("o-1"))
             second.observer.wait_state("o-1", "sent", "delivered")
             assert f"another program listens on 127.0.0.1:{port} already" in second.bridge.log.read_text()
+            second.observer.wait_for("bridge/health", lambda p: "HTTP interface is off" in str(p["warnings"]))
 
 
 def test_a_webhook_answers_an_sms_while_another_never_does(tmp_path):
@@ -133,6 +134,7 @@ def test_a_webhook_answers_an_sms_while_another_never_does(tmp_path):
         hooks = f"webhooks:\n  - {{name: silent, url: 'http://127.0.0.1:{silent.getsockname()[1]}/x', timeout: 1}}\n"
         hooks += f"  - {{name: house, url: '{url}', secret: a-secret-of-the-house}}\n"
         with running(tmp_path, extra=hooks) as stack:
+            wait_until(lambda: "webhooks: silent, house" in stack.bridge.log.read_text(), 15, "they are known")
             stack.emulation.do("deliver", modem=0, **{"from": "+36209876543", "text": "gate?"})
             sent = wait_until(lambda: stack.emulation.ledger("submit"), 15, "the reply leaves")
             assert [(row["to"], row["text"]) for row in sent] == [("+36209876543", "opened: gate?")]

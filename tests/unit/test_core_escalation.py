@@ -230,8 +230,10 @@ async def test_a_defect_in_a_step_holds_up_no_other_one(desk, monkeypatch):
         return whole(id)
 
     monkeypatch.setattr(tx, "orders_of", broken)
-    await later(desk, 60)
+    for seconds in (60, 1, 1):
+        await later(desk, seconds)
     assert steps(desk, "good") == ["good/e1"]
+    assert (await desk.journal.read(lambda reader: reader.steps(1)))[0].state == "failed"
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,38 @@ async def test_https(tmp_path):
             await WebServer(web.api, "127.0.0.1", free_port(), cert=key, key=key).start()
 
 
+async def test_a_renewed_certificate_is_used_without_a_restart(tmp_path, caplog):
+    cert, key = certificate(tmp_path)
+    async with serving(tmp_path, cert=cert, key=key) as (_, server):
+        renewal = server_module.Certificate(server._server.config.ssl, cert, key)
+        (tmp_path / "new").mkdir()
+        new_cert, new_key = certificate(tmp_path / "new")
+        new_cert.replace(cert)
+        renewal.look()  # between the two: they do not fit, and the old one is kept
+        assert "the new certificate is not used" in caplog.text
+        new_key.replace(key)
+        renewal.look()
+        trust = ssl.create_default_context(cafile=str(cert))
+        assert (await post(server, DOOR, "https", verify=trust)).status_code == 202
+
+
+async def test_an_address_that_this_machine_lacks_does_not_take_the_others_with_it(tmp_path, monkeypatch):
+    both = [
+        (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2001:db8::1", 0, 0, 0)),
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0)),
+    ]
+
+    async def two(*_args, **_more):
+        return both
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", two)
+    async with open_web(tmp_path) as web:
+        server = WebServer(web.api, "localhost", 0)
+        await server.start()
+        assert (await talk(server, "GET /health/live HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        await server.stop()
+
+
 @pytest.mark.parametrize(("trusted", "shown"), [((), "127.0.0.1"), (("127.0.0.1",), "203.0.113.7")])
 async def test_only_a_trusted_proxy_says_who_the_client_is(tmp_path, trusted, shown):
     async with serving(tmp_path, trusted_proxies=trusted) as (_, server), httpx.AsyncClient() as client:

@@ -165,6 +165,7 @@ async def test_gone_ends_it_with_an_event_until_the_address_changes(tmp_path, th
         async with hooked(desk, hook(there)) as house:
             await desk.receive(*deliver("first"))
             await there.until(lambda: house.events() == ["webhook_disabled"])
+            assert house.running.warnings() == ["the webhook house has answered 410 Gone: change its url, or remove it"]
             await desk.receive(*deliver("second"))
         async with hooked(desk, hook(there)) as house:
             assert house.places["house"].disabled
@@ -217,6 +218,7 @@ async def test_what_is_too_old_is_given_up_and_said(desk, there):
         dropped = next(e for e in desk.published("event") if e["event_type"] == "webhook_dropped")
         assert (dropped["webhook"], dropped["events"]) == ("house", 2)
         assert house.events()[0] == "webhook_failing"
+        assert house.running.warnings() in ([], ["the webhook house does not work: it answered 500"])
         await there.until(lambda: house.events()[-1] == "webhook_working")
 
 
