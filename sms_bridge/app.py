@@ -193,12 +193,15 @@ class Bridge:
         if self._journal.opened.check_pending:
             self._own(self._verify(), "verify-journal")
 
-    async def _build(self, stack: AsyncExitStack) -> None:
-        core = _core_settings(self._settings)
+    def _build_dispatcher(self, core: CoreSettings) -> None:
         routes = Routes(self._settings.routing)
         self._dispatcher = Dispatcher(self._journal, core, self._clock, self._modems.limits_of, routes)
         self._smpp = Smpp(self._settings, core, self._journal, self._dispatcher, self._clock, self._record_event)
         self._queues = Queues(self._journal, self._dispatcher)
+
+    async def _build(self, stack: AsyncExitStack) -> None:
+        core = _core_settings(self._settings)
+        self._build_dispatcher(core)
         stack.push_async_callback(self._dispatcher.stop)
         self._tests = SelfTests(
             self._journal,
