@@ -12,11 +12,13 @@ die() {
 }
 
 find_python() {
-    for python in ${HA_PYTHON:-} python3.14 python3.13 python3.12 python3 \
-        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.14*/bin/python \
-        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.13*/bin/python \
-        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.12*/bin/python; do
-        "$python" -c 'import sys, ssl, sqlite3, venv; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && return
+    versions='3.14 3.13 3.12'
+    case ${HA:-} in 2024.*) versions=3.12 ;; esac # its native parts are not made for newer ones
+    pyenv=${PYENV_ROOT:-$HOME/.pyenv}/versions
+    for version in $versions; do
+        for python in ${HA_PYTHON:-} python$version "$pyenv"/$version.*/bin/python python3; do
+            "$python" -c 'import sys, ssl, sqlite3, venv; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && return
+        done
     done
     die "Home Assistant with device discovery (2024.11) needs Python 3.12 or newer with its venv module: install one, or name it in HA_PYTHON."
 }
@@ -33,8 +35,11 @@ if [ "$(cat $venv/.ready 2>/dev/null)" != "$mark" ]; then
     # A release names the versions of all that its integrations need: what it was tested with, and nothing newer.
     pip download --no-deps --dest $venv/wheel "$wanted" || die "no release of Home Assistant could be had: is there a network, and does $wanted run on $($python -V)?"
     (cd $venv/wheel && ../bin/python -m zipfile -e homeassistant-*.whl .)
+    old= # what a release of then takes of what it does not name
+    case $(ls $venv/wheel/homeassistant-*.whl) in *-2024.*) old='josepy<2' ;; esac
+    # shellcheck disable=SC2086 # a word or none
     pip install --prefer-binary --constraint $venv/wheel/homeassistant/package_constraints.txt "$wanted" \
-        paho-mqtt home-assistant-frontend hassil home-assistant-intents ||
+        paho-mqtt home-assistant-frontend hassil home-assistant-intents numpy securetar $old ||
         die "Home Assistant could not be installed: pip's message is above."
     rm -rf $venv/wheel
     printf '%s' "$mark" >$venv/.ready

@@ -18,6 +18,7 @@ from hardware.pdu.encode import (
     without_validity,
 )
 from hardware.pdu.errors import PduError
+from hardware.pdu.gsm7 import repertoire
 from hardware.pdu.join import Joined, join
 from hardware.pdu.messages import Deliver, StatusReport, Submit
 from hardware.pdu.plan import Estimate, estimate
@@ -46,5 +47,6 @@ __all__ = [
     "encode_status_report",
     "estimate",
     "join",
+    "repertoire",
     "without_validity",
 ]

@@ -55,6 +55,11 @@ _DEFAULT = alphabet()
 _SEPTETS = bytes(octet & 0x7F for octet in range(256))
 
 
+def repertoire() -> frozenset[str]:
+    """The characters that the default alphabet and its extension have (TS 23.038 6.2.1)."""
+    return _DEFAULT.repertoire
+
+
 def encode(text: str, locking: int = 0, single: int = 0) -> bytes:
     """Septets, one per octet; PduError with the index of the first character that the alphabet lacks."""
     return encode_marked(text, alphabet(locking, single)).translate(_SEPTETS)

@@ -37,6 +37,7 @@ class Estimate:
     per_segment: int
     ucs2_characters: str  # those, each once, that the GSM 7-bit alphabet lacks
     language: int | None  # the national table in use
+    last_units: int  # of the last segment
 
 
 def plan(
@@ -89,7 +90,9 @@ def estimate(
     made = plan(text, encoding, national, locking, fixed, ref_bits)
     foreign = "".join(dict.fromkeys(character for character in text if character not in alphabet().repertoire))
     shifts = [ie.data[0] for ie in made.ies if ie.iei in (LOCKING_SHIFT, SINGLE_SHIFT)]
-    return Estimate(made.encoding, len(made.pieces), made.units, made.per_part, foreign, shifts[0] if shifts else None)
+    last = len(made.pieces[-1]) // (2 if made.encoding == "ucs2" else 1)
+    language = shifts[0] if shifts else None
+    return Estimate(made.encoding, len(made.pieces), made.units, made.per_part, foreign, language, last)
 
 
 def _attempt(maker: Callable[..., Plan], *arguments: object) -> Plan | PduError:

@@ -14,6 +14,7 @@ COMMANDS = {
     "run": ("sms_bridge.cli.run", "Run the bridge."),
     "send": ("sms_bridge.cli.send", "Send one message and show what becomes of it."),
     "listen": ("sms_bridge.cli.listen", "Print messages as they come in."),
+    "estimate": ("sms_bridge.cli.estimate", "Say what a text costs, and what makes it longer."),
     "health": ("sms_bridge.cli.health", "Whether the bridge is online, as an exit code."),
     "modems": ("sms_bridge.cli.modems", "What is plugged in, who holds it, what is wrong with it."),
     "doctor": ("sms_bridge.cli.doctor", "Check everything a technician would; say what helps."),

@@ -187,8 +187,7 @@ class Dispatcher(RouteClaims):
         False: this part must not be written and the job is over; `finished` is committed all the same.
         StoreError: nothing was committed, neither may the part be written.
         """
-        held = self.policy.held
-        if held is not None and self._jobs.get(job) == NONE_BEGUN and held(job.order, self._clock.now()) is not None:
+        if self.policy.held is not None and self._jobs.get(job) == NONE_BEGUN and self._is_held(job.order):
             self.release(job)  # it was claimed before, and nothing of it is out
         if job not in self._jobs:
             return Commit.of(False) if finished is None else self._record(finished, False)
@@ -268,6 +267,11 @@ class Dispatcher(RouteClaims):
             entry = self._queue.entries.get(seq)
             if entry is not None:
                 entry.order.deadline = deadline
+
+    def _is_held(self, order: Order) -> bool:
+        """The rest of a half-sent message is held by nothing."""
+        held = self.policy.held
+        return held is not None and order.bound_until is None and held(order, self._clock.now()) is not None
 
     def _begun(self, job: Job, index: int, begun: Begun) -> bool:
         """Bring memory to where the journal is: whether part `index` may be written."""

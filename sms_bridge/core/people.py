@@ -22,7 +22,7 @@ class Contact:
     @property
     def detailed(self) -> bool:
         """There is more to it than a number and a name."""
-        return self != Contact(self.number, self.name, language=self.language)
+        return self != Contact(self.number, self.name)
 
 
 @dataclass(frozen=True, slots=True)

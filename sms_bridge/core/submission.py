@@ -111,10 +111,10 @@ def prepare(
             prepared.rejections.append(_rejection(prepared, refusal.code, refusal.text, recipient))
             continue
         who = book.who(recipient)
-        if who is not None and who.transliterate and not request.transliterate:
-            order = _order(prepared, recipient, now, *_check_content(marked, settings, plain=True), transaction)
-        else:
-            order = _order(prepared, recipient, now, *content, transaction)
+        own = content
+        if who is not None and (who.transliterate or (request.transliterate and who.language)):
+            own = _check_content(marked, settings, plain=True, language=who.language)
+        order = _order(prepared, recipient, now, *own, transaction)
         takes_any = request.modem == AUTO and request.route in _ROUTES
         if who is not None and who.modem is not None and takes_any and knows_modem(who.modem):
             order.modem_wanted, order.lane = who.modem, lane_of(who.modem)
@@ -297,7 +297,9 @@ def _transaction(request: SendRequest) -> str:
     return text
 
 
-def _check_content(request: SendRequest, settings: CoreSettings, plain: bool = False) -> tuple[str | None, int, str]:
+def _check_content(
+    request: SendRequest, settings: CoreSettings, plain: bool = False, language: str | None = None
+) -> tuple[str | None, int, str]:
     """The text as it will be sent, its number of parts and its encoding. `plain`: likenesses will do."""
     if request.port is not None and not 0 <= request.port <= _MAX_PORT:
         raise _Refused("invalid_port", f"a port is a number from 0 to {_MAX_PORT}")
@@ -313,10 +315,9 @@ def _check_content(request: SendRequest, settings: CoreSettings, plain: bool = F
     if not text.isascii() and not is_writable(text):
         raise _Refused("invalid_text", "the text contains half of a surrogate pair, which no encoding can carry")
     try:
+        if (plain or request.transliterate) and request.encoding != "ucs2":
+            text = _plainer(text, request, language)
         counted = estimate(text, encoding=request.encoding, port=request.port)
-        if (plain or request.transliterate) and counted.encoding == "ucs2" and request.encoding != "ucs2":
-            text = transliterate(text, counted.ucs2_characters)
-            counted = estimate(text, encoding=request.encoding, port=request.port)
     except PduError as error:
         if _TOO_MANY in error.reason:
             raise _too_long(len(text), settings) from error
@@ -324,6 +325,20 @@ def _check_content(request: SendRequest, settings: CoreSettings, plain: bool = F
     if counted.segments > settings.max_parts:
         raise _too_long(len(text), settings)
     return text, counted.segments, counted.encoding
+
+
+def _plainer(text: str, request: SendRequest, language: str | None) -> str:
+    """The likeness of a text, where it needs no UCS2 and no more parts; otherwise nothing is gained."""
+    other = transliterate(text, language)
+    if other == text:
+        return text
+    try:
+        after = estimate(other, port=request.port)
+    except PduError:
+        return text  # a likeness may be longer: three dots for one
+    if after.encoding != "gsm7" or (request.encoding == AUTO and after.segments > estimate(text).segments):
+        return text
+    return other
 
 
 def _count_data(request: SendRequest, settings: CoreSettings) -> tuple[int, str]:

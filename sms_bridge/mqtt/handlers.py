@@ -6,8 +6,9 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
-from hardware.pdu import PduError, estimate
+from hardware.pdu import PduError
 from sms_bridge.core.errors import CoreError, StoreError
+from sms_bridge.core.estimates import describe
 from sms_bridge.core.model import InboxPage
 from sms_bridge.core.selftest import Started
 from sms_bridge.mqtt.requests import Handler, RequestError, answered, text_field, whole_field
@@ -167,17 +168,14 @@ def _estimate(fields: dict[str, Any]) -> dict[str, Any]:
         raise RequestError('`encoding` must be "auto", "gsm7" or "ucs2"', "invalid_field")
     if len(text) > MAX_TEXT:
         raise RequestError(f"`text` has {len(text)} characters; the longest message has {MAX_TEXT}", "too_long")
+    national = fields.get("national") or []
+    if not isinstance(national, list) or not all(isinstance(name, str) for name in national):
+        raise RequestError('`national` must be a list of languages, such as ["turkish"]', "invalid_field")
+    language = text_field(fields, "language") if fields.get("language") is not None else None
     try:
-        found = estimate(text, encoding=encoding)
+        return describe(text, encoding, national, language)
     except (PduError, ValueError) as error:
         raise RequestError(f"the text cannot be encoded: {error}", "not_encodable") from error
-    return {
-        "encoding": found.encoding,
-        "parts": found.segments,
-        "units": found.units,
-        "per_part": found.per_segment,
-        "ucs2_characters": list(found.ucs2_characters),
-    }
 
 
 def _on_modem(action: ModemAction, modems: Callable[[], Sequence[str]]) -> Handler:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -13,7 +14,10 @@ from hardware.types import ModemState, ModemStatus
 from sms_bridge.core.redaction import mask
 from sms_bridge.mqtt.connection import Connection, Session
 from sms_bridge.mqtt.link import OFFLINE, ONLINE
+from sms_bridge.mqtt.publisher import OVERHEAD
 from sms_bridge.mqtt.topics import Topics
+
+log = logging.getLogger(__name__)
 
 PERIOD = 1.0  # s between two payloads of one modem that differ in figures only
 
@@ -61,6 +65,7 @@ class StateTopics:
         self._published_at: dict[str, float] = {}
         self._queues: dict[str, int | None] = {}  # as they are shown
         self.on_modem: Callable[[str], None] | None = None  # told each payload of `sms/modem/<name>`
+        self._too_large: set[str] = set()  # which was said
         self._watcher: ModemWatcher | None = None
 
     def watch(self, watcher: ModemWatcher) -> None:
@@ -143,9 +148,16 @@ class StateTopics:
 
     def fill(self, connection: Connection) -> None:
         """From the link: there is room."""
+        limit = connection.session.max_packet if connection.session is not None else None
         while self._dirty and connection.room > 0:
             topic = next(iter(self._dirty))
-            connection.publish(topic, self._latest[topic], retain=True)
+            payload = self._latest[topic]
+            # A broker ends the connection over a packet that is too large, and would do so again and again.
+            if limit is None or len(payload.encode()) + len(topic) + OVERHEAD <= limit:
+                connection.publish(topic, payload, retain=True)
+            elif topic not in self._too_large:
+                self._too_large.add(topic)
+                log.error("%s is not published: it is larger than the broker takes (%d bytes)", topic, limit)
             del self._dirty[topic]
 
     def _show(self, name: str) -> None:

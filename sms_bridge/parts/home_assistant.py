@@ -100,6 +100,7 @@ class HomeAssistant:
         self._tasks: set[asyncio.Task[None]] = set()
         self._settled = False  # modems of an earlier run have had their time to show themselves
         self._notify_told = False
+        self._greeting = False  # it will be told soon
 
     async def start(self) -> None:
         """Learn what is known, and begin. StoreError."""
@@ -215,7 +216,8 @@ class HomeAssistant:
     def _notified(self) -> tuple[list[str], list[str]]:
         chosen = self._settings.notify
         contacts, groups = (
-            [name for name in names if chosen is None or name in chosen] for names in (self._contacts(), self._groups())
+            sorted(name for name in names if chosen is None or name in chosen)
+            for names in (self._contacts(), self._groups())
         )
         if len(contacts) + len(groups) > MOST_NOTIFY:
             if not self._notify_told:
@@ -243,11 +245,13 @@ class HomeAssistant:
 
     def _status_heard(self, payload: bytes) -> None:
         """Home Assistant's birth and last will."""
-        if payload.strip() == _ONLINE:
+        if payload.strip() == _ONLINE and not self._greeting:
+            self._greeting = True
             self._own(self._greet(), "home-assistant-birth")
 
     async def _greet(self) -> None:
         await asyncio.sleep(random.uniform(*BIRTH_DELAY))
+        self._greeting = False
         log.info("Home Assistant has started: it is told of all devices again")
         self._mqtt.repeat()
 

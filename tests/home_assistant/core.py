@@ -42,7 +42,8 @@ OF_ITSELF = re.compile(
     r"Skipping pip installation|zlib_ng|turbojpeg|TurboJPEG|isal|libpcap|"
     r"Detected that|custom integration|\[homeassistant\.components\.(?:camera|stream|ffmpeg|go2rtc|usb|dhcp|bluetooth)"
 )
-TROUBLE = re.compile(r"^\S+ \S+ (?:WARNING|ERROR|CRITICAL) ", re.MULTILINE)
+ENTRY = re.compile(r"^(?=\d{4}-\d\d-\d\d \d\d:)", re.MULTILINE)
+TROUBLE = re.compile(r"\S+ \S+ (?:WARNING|ERROR|CRITICAL) ")
 
 
 @dataclass
@@ -124,8 +125,8 @@ class HomeAssistant:
             file.seek(self._read)
             text = file.read().decode(errors="replace")
             self._read = file.tell()
-        lines = [line for line in text.splitlines() if TROUBLE.match(line)]
-        return [line for line in lines if not OF_ITSELF.search(line)]
+        entries = ENTRY.split(text)  # with the traceback below
+        return [one for one in entries if TROUBLE.match(one) and not OF_ITSELF.search(one.splitlines()[0])]
 
     def _prepare(self) -> None:
         storage = self.directory / ".storage"
@@ -149,7 +150,7 @@ class HomeAssistant:
 
     def _runs(self) -> bool:
         assert self.process is not None
-        assert self.process.poll() is None, f"Home Assistant ended: see {self.log}"
+        assert self.process.poll() is None, f"Home Assistant ended:\n{self.log.read_text(errors='replace')[-3000:]}"
         try:
             return bool(self._ask("GET", "config")["state"] == "RUNNING")
         except (httpx.HTTPError, TypeError):
@@ -181,7 +182,8 @@ def home_assistant(directory: Path, mqtt_port: int, extra: str = "") -> Iterator
         yield house.start()
     finally:
         house.stop()
-    assert house.complaints() == []
+    found = house.complaints()
+    assert not found, "Home Assistant's log has:\n" + "\n".join(found)
 
 
 def _owner() -> tuple[dict[str, Any], str]:

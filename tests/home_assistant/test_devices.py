@@ -26,7 +26,7 @@ automation:
         not_from: unavailable
     conditions:
       - "{{ trigger.to_state.attributes.contact == 'anna' }}"
-      - "{{ trigger.to_state.attributes.text | lower | trim == 'temp' }}"
+      - "{{ (trigger.to_state.attributes.text or '') | lower | trim == 'temp' }}"
     actions:
       - action: notify.send_message
         target:

@@ -143,3 +143,20 @@ async def test_a_disk_that_refuses_delays_it_and_nothing_is_published_that_is_no
         known = Known.read(await Registry(heart.journal, ROW).load())
         assert set(known.topics) == kept(peer).keys()
         assert {json.loads(text)["bridge"] for text in refused} == {known.bridge}
+
+
+async def test_a_broker_that_takes_small_packets_only_is_not_offered_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = Broker(tmp_path / "small", extra="max_packet_size 3000\n").start()
+    try:
+        async with core(tmp_path) as heart, listening(broker.port, "sms/#", CONFIG) as peer:
+            async with telling(tmp_path, heart, broker.port, STICK) as (mqtt, _):
+                await peer.wait("sms/modem/modem-1", lambda p: p["name"] == "modem-1")
+                await eventually(lambda: "larger than the broker takes" in caplog.text, "said")
+                mqtt.states.retain("sms/after", "this goes out")
+                await peer.wait("sms/after", lambda p: True)
+                assert mqtt.link.connects == 1
+            assert not kept_raw(peer)
+    finally:
+        broker.stop()
