@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from hardware.types import SendOutcome
 from sms_bridge.core import batches
 from sms_bridge.core.clock import Clock
 from sms_bridge.core.commit import Commit
@@ -108,7 +107,7 @@ class RouteClaims:
                 self.routes.worked(quick[0].job.route, self._now(), len(quick))
             for each, verdict in zip(rest, verdicts, strict=True):
                 self._note(each)
-                self._apply(each.job, verdict, stays=each.result.outcome is not SendOutcome.NOT_SENT)
+                self._apply(each.job, verdict, stays=True)  # other parts of it may be out
 
         return self._journal.commit(work, committed)
 

@@ -33,7 +33,7 @@ class Planning:
         """For orders that come in; None: the modems are the only route, and send everything."""
         if self._routes.alone:
             return None
-        known = self._routes.facts()
+        known = self._routes.steady_facts()
 
         def make(facts: Facts) -> Plan:
             self._turn += 1
@@ -44,7 +44,7 @@ class Planning:
     @property
     def replanner(self) -> Planner:
         """For orders in the journal, and for its thread: who wrote to whom is not looked at."""
-        known, settings, turn = self._routes.facts(), self._routes.settings, self._turn
+        known, settings, turn = self._routes.steady_facts(), self._routes.settings, self._turn
         return lambda facts: plan.make(facts, known, settings, country_of, turn)
 
     def explain(self, facts: Facts) -> dict[str, Any]:

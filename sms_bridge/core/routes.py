@@ -54,6 +54,7 @@ class Routes:
         self.changed: Callable[[], None] = lambda: None
         self.in_service: frozenset[str] | None = None  # the modems that work; None: nobody has said
         self._known: dict[str, _Known] = {}
+        self._steady: list[RouteFacts] = []
         self._news: list[Change] = []
         self._born: float | None = None
         self._time: Callable[[], float] | None = None
@@ -62,6 +63,7 @@ class Routes:
     def add(self, name: str, capabilities: Capabilities | None = None) -> None:
         """There is this route, after those that were added before; at first it is down."""
         self._known[name] = _Known(name, capabilities or Capabilities(), Breaker(self.settings.breaker))
+        self._steady = [RouteFacts(known.name, known.capabilities) for known in self._known.values()]
 
     @property
     def alone(self) -> bool:
@@ -170,6 +172,10 @@ class Routes:
         known = self._known.get(route)
         if known is not None:
             known.breaker.said_nothing()
+
+    def steady_facts(self) -> list[RouteFacts]:
+        """What a plan looks at, but for how the routes are: that is asked when an order is claimed."""
+        return self._steady
 
     def facts(self) -> list[RouteFacts]:
         """What a plan looks at."""

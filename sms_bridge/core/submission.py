@@ -105,6 +105,7 @@ def prepare(
     prepared.fingerprint = fingerprint(request)
     if request.expires_in is not None:
         prepared.expires_at = now + round(request.expires_in * 1000)
+    takes_any = request.modem == AUTO and request.route in _ROUTES
     for recipient, groups in _recipients(prepared, settings, book).items():
         refusal = guard.refusal(request.source, recipient) if guard is not None else None
         if refusal is not None:
@@ -115,7 +116,6 @@ def prepare(
         if who is not None and (who.transliterate or (request.transliterate and who.language)):
             own = _check_content(marked, settings, plain=True, language=who.language)
         order = _order(prepared, recipient, now, *own, transaction)
-        takes_any = request.modem == AUTO and request.route in _ROUTES
         if who is not None and who.modem is not None and takes_any and knows_modem(who.modem):
             order.modem_wanted, order.lane = who.modem, lane_of(who.modem)
         if planner is not None and (problem := put_on_plan(order, planner)) is not None:

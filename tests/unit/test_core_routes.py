@@ -358,6 +358,22 @@ async def test_of_parts_that_were_out_at_once_only_the_refused_one_goes_again(de
     assert desk.states("a")[-1] == "sent"
 
 
+async def test_a_lost_connection_settles_what_is_left_of_a_message_of_which_a_part_was_refused(desk):
+    await desk.order("a", LONG, route=MAIN.name)
+    (job,) = await take(desk, MAIN)
+    assert await desk.dispatcher.begin_many([job]) == [True]
+    await desk.told(desk.dispatcher.finish_many([Finished(job, 0, refused(Action.RETRY_SAME))]))
+    assert desk.dispatcher.sending == 1
+    desk.dispatcher.release(job)
+    await asyncio.sleep(0.1)
+    assert desk.dispatcher.sending == 0
+    (again,) = await take(desk, MAIN)
+    assert again.wanted == (0,)
+    assert await desk.dispatcher.begin_many([again]) == [True]
+    await desk.told(desk.dispatcher.finish_many([Finished(again, 0, sent())]))
+    assert desk.states("a")[-1] == "unknown"
+
+
 # Receipts
 
 
