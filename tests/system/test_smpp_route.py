@@ -243,6 +243,22 @@ async def test_what_a_centre_delivers_again_is_published_once(tmp_path: Path) ->
             assert len(await bridge.rows("in")) == 1
 
 
+async def test_what_came_in_a_quiet_session_is_known_in_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = pdu.message_body(Message(source=Address(NUMBER[1:], 1, 1), octets=b"OK"))
+    async with Smsc() as smsc:
+        with monkeypatch.context() as quiet:
+            quiet.setattr(intake, "REPEATS_FOR", 0.0)
+            async with core(tmp_path, smsc.port) as bridge:
+                smsc.deliver(body)
+                await bridge.received()
+        async with core(tmp_path, smsc.port) as bridge:
+            smsc.deliver(body)
+            await until(lambda: not smsc.undelivered)
+            assert len(await bridge.rows("in")) == 1
+
+
 async def test_the_same_text_twice_in_a_session_is_two_messages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
