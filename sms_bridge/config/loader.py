@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from sms_bridge.config.errors import ConfigError, Problem
-from sms_bridge.config.sections.websettings import Secret, web_settings, webhook_settings
+from sms_bridge.config.sections.websettings import Secret, WebSettings, web_settings, webhook_settings
 from sms_bridge.config.settings import (
     AtConsoleSettings,
     BalanceSettings,
@@ -150,6 +150,7 @@ class _Loader:
         from sms_bridge.config.sections.commands import command_plans
         from sms_bridge.config.sections.guards import guard_settings
         from sms_bridge.config.sections.people import contact, group
+        from sms_bridge.config.sections.routing import routing_settings
 
         data_dir = self._data_dir
         if data_dir is None:
@@ -179,8 +180,9 @@ class _Loader:
             commands=command_plans(data.get("commands", {}), partial(self._totp, document)),
             contacts=MappingProxyType({name: contact(entry) for name, entry in data.get("contacts", {}).items()}),
             groups=MappingProxyType({name: group(entry) for name, entry in data.get("groups", {}).items()}),
-            web=web_settings(data["web"], self._resolve, self._secret(document, "web")) if "web" in data else None,
+            web=self._web(data["web"], document) if "web" in data else None,
             guards=guard_settings(data.get("guards", {})),
+            routing=routing_settings(data.get("routing", {})),
             webhooks=tuple(
                 webhook_settings(entry, index, self._secret(document))
                 for index, entry in enumerate(data.get("webhooks", []))
@@ -214,6 +216,15 @@ class _Loader:
             if not path.is_file():
                 self._problem(document, ("mqtt", "tls", key), f"there is no file {path}", "check the path")
         return dataclasses.replace(TlsSettings(insecure=data.get("insecure", False)), **paths)
+
+    def _web(self, data: dict[str, Any], document: Document) -> WebSettings:
+        def existing(key: str, name: str) -> Path:
+            path = self._resolve(name)
+            if not path.is_file():
+                self._problem(document, ("web", "tls", key), f"there is no file {path}", "check the path")
+            return path
+
+        return web_settings(data, existing, self._secret(document, "web"))
 
     def _secret(self, document: Document, *above: str) -> Secret:
         """Reads the secret of an entry of a list that stands below `above`."""

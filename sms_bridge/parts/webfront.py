@@ -137,8 +137,9 @@ class WebFront:
         parts, reasons = self._parts, []
         if parts.journal.problem:
             reasons.append(f"the journal cannot be written: {parts.journal.problem}")
-        if not parts.modems.in_service():
-            reasons.append(f"no modem is in service, of {len(parts.modems.names())}: see /api/v1/modems")
+        health = parts.health()
+        if health["status"] == "fail":
+            reasons.append(health["reason"] or "no modem is in service")
         if not parts.mqtt.link.connected:
             reasons.append("the MQTT broker is not there")
         return reasons

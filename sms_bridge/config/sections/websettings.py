@@ -12,6 +12,9 @@ SCOPES = ("send", "read", "admin", "metrics")
 DEFAULT_SCOPES = ("send", "read")
 DEFAULT_EVENTS = ("received",)
 
+ExistingFile = Callable[[str, str], Path]
+"""The file under a key of `tls`; says so when it is not there."""
+
 Secret = Callable[[Mapping[str, Any], str, int], str | None]
 """Of an entry in the list of that name and its place there: the secret, from whichever key holds it."""
 
@@ -57,10 +60,10 @@ class WebhookSettings:
     reply: bool = True  # its answer to a received message may be sent
 
 
-def web_settings(data: dict[str, Any], resolve: Callable[[str], Path], secret: Secret) -> WebSettings:
+def web_settings(data: dict[str, Any], existing: ExistingFile, secret: Secret) -> WebSettings:
     given = dict(data)
     if "tls" in given:
-        given["tls"] = WebTlsSettings(**{key: resolve(name) for key, name in given["tls"].items()})
+        given["tls"] = WebTlsSettings(**{key: existing(key, name) for key, name in given["tls"].items()})
     tokens = []
     for index, entry in enumerate(given.pop("tokens", [])):
         token = secret(entry, "tokens", index)
