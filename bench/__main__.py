@@ -63,6 +63,18 @@ def bench_codec(_options: argparse.Namespace) -> tuple[Any, list[Row]]:
     ]
 
 
+def bench_routes(_options: argparse.Namespace) -> tuple[Any, list[Row]]:
+    from bench import routes
+
+    figures = routes.run()
+    return figures, [
+        ("routes: sent a second, window 50, journalled", f"{figures['sent_per_s']:,.0f}", "≥ 5 000"),
+        ("routes: CPU a message, core and journal", f"{figures['sent_cpu_us']:.0f} µs", "< 100"),
+        ("routes: receipts a second, 50 a commit", f"{figures['receipts_per_s']:,.0f}", ""),
+        ("routes: CPU a receipt", f"{figures['receipts_cpu_us']:.0f} µs", ""),
+    ]
+
+
 def bench_modems(options: argparse.Namespace) -> tuple[Any, list[Row]]:
     figures, rows = [], []
     runs = ((1, 0, ""), (4, 0, ""), (8, 0, "≥ 99.3 %"), (8, 20, "≥ 95.5 %"))
@@ -249,6 +261,7 @@ def bench_plug(_options: argparse.Namespace) -> tuple[Any, list[Row]]:
 
 SECTIONS: dict[str, Callable[[argparse.Namespace], tuple[Any, list[Row]]]] = {
     "codec": bench_codec,
+    "routes": bench_routes,
     "modems": bench_modems,
     "latency": bench_latency,
     "intake": bench_intake,

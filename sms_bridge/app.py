@@ -25,6 +25,7 @@ from sms_bridge.core.clock import SystemClock
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.errors import CoreError, StoreError
 from sms_bridge.core.queues import Queues
+from sms_bridge.core.routes import Routes
 from sms_bridge.core.selftest import SelfTests
 from sms_bridge.core.service import Service
 from sms_bridge.core.settings import DAY, CoreSettings
@@ -192,7 +193,8 @@ class Bridge:
 
     async def _build(self, stack: AsyncExitStack) -> None:
         core = _core_settings(self._settings)
-        self._dispatcher = Dispatcher(self._journal, core, self._clock, self._modems.limits_of)
+        routing = Routes(self._settings.routing)
+        self._dispatcher = Dispatcher(self._journal, core, self._clock, self._modems.limits_of, routing)
         self._queues = Queues(self._journal, self._dispatcher)
         stack.push_async_callback(self._dispatcher.stop)
         self._tests = SelfTests(
@@ -324,6 +326,7 @@ class Bridge:
             "queue": self._queues.total,
             "sending": self._dispatcher.sending,
             "modems": {"total": len(modems), "ready": working},
+            "routes": self._service.routes(),
             **self._modems.totals(),
             "mqtt": {"connected": self._mqtt.link.connected, "connects": self._mqtt.link.connects},
             "journal": {"commits": self._journal.commits},

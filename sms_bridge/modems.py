@@ -40,6 +40,7 @@ T = TypeVar("T")
 
 NAME = re.compile(r"[a-z0-9_-]{1,32}\Z")
 STORE_RETRY = 2.0  # s until what the disk refused is tried again
+WORKING = frozenset({ModemState.READY, ModemState.DEGRADED})
 EVENT, LATE = "modem-event", "late-result"  # tasks that write to the journal
 LAST_WORDS = 5.0  # s for these at the end
 CLOSE_GRACE = 1.0  # s for what a worker has left in a modem when it ended: nothing, as a rule
@@ -71,6 +72,7 @@ class Modems:
         self._changing = asyncio.Lock()  # one change of names and virtual modems at a time
         self._real = False
         self._shown: tuple[object, ...] = ()
+        self._working: frozenset[str] = frozenset()
         self._mqtt: Mqtt | None = None
         self._shown_queues: dict[str, int] = {}
         self._past = {"sent": 0, "received": 0, "failures": 0}  # of modems that were removed
@@ -156,7 +158,7 @@ class Modems:
 
     def in_service(self) -> int:
         """How many work. Not `can_send`: a network that is gone for some seconds is no matter for an alarm."""
-        return sum(status.state in (ModemState.READY, ModemState.DEGRADED) for status in self.statuses())
+        return sum(status.state in WORKING for status in self.statuses())
 
     def totals(self) -> dict[str, int]:
         """What all modems counted since the start; it never goes back, also when one is removed."""
@@ -258,6 +260,8 @@ class Modems:
         self.modem_changed(modem.status)
 
     def modem_changed(self, status: ModemStatus) -> None:
+        if (status.state in WORKING) != (status.name in self._working):
+            self._note_working()
         if (route := self._routes.get(status.name)) is not None:
             route.modem_changed()
         if self._mqtt is not None:
@@ -359,7 +363,13 @@ class Modems:
 
     # Topics
 
+    def _note_working(self) -> None:
+        """Which modems are in service: when the last one goes, what waits for them takes another route."""
+        self._working = frozenset(status.name for status in self.statuses() if status.state in WORKING)
+        self._dispatcher.routes.modems_in_service(self._working)
+
     def _forget_topics(self, name: str) -> None:
+        self._note_working()
         if self._mqtt is not None:
             self._mqtt.states.modem_gone(name)
         self._publish_list()

@@ -150,6 +150,7 @@ class _Loader:
         from sms_bridge.config.sections.commands import command_plans
         from sms_bridge.config.sections.guards import guard_settings
         from sms_bridge.config.sections.people import contact, group
+        from sms_bridge.config.sections.routing import routing_settings
 
         data_dir = self._data_dir
         if data_dir is None:
@@ -181,6 +182,7 @@ class _Loader:
             groups=MappingProxyType({name: group(entry) for name, entry in data.get("groups", {}).items()}),
             web=self._web(data["web"], document) if "web" in data else None,
             guards=guard_settings(data.get("guards", {})),
+            routing=routing_settings(data.get("routing", {})),
             webhooks=tuple(
                 webhook_settings(entry, index, self._secret(document))
                 for index, entry in enumerate(data.get("webhooks", []))

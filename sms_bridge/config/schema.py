@@ -33,6 +33,7 @@ from sms_bridge.config.sections.guards import GUARDS
 from sms_bridge.config.sections.home_assistant import HOME_ASSISTANT
 from sms_bridge.config.sections.people import CONTACTS, GROUPS, PHONE, RAW_PHONE, phone_digits
 from sms_bridge.config.sections.replies import REPLIES
+from sms_bridge.config.sections.routing import ROUTING
 from sms_bridge.config.sections.web import WEBHOOK, web
 from sms_bridge.config.sections.websettings import DEFAULT_SCOPES, WebhookSettings, WebSettings
 from sms_bridge.config.settings import DAY, OFF_TIME, BalanceSettings, Settings, TlsSettings
@@ -359,6 +360,7 @@ ROOT = Section(
         _opt("web", "REST, health, metrics and live events over HTTP; off without it"): web(HOST),
         _opt("webhooks", "where events are posted to"): ListOf(WEBHOOK, 32, "- url: https://house.example/sms"),
         _opt("guards", "who may be written to, how often, and when"): GUARDS,
+        _opt("routing", "which routes a message takes"): ROUTING,
         _opt("home_assistant", "devices and entities in Home Assistant"): HOME_ASSISTANT,
         _opt("contacts", "names for numbers; @name in orders"): CONTACTS,
         _opt("groups", "names for several contacts or numbers"): GROUPS,

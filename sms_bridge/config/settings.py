@@ -15,6 +15,7 @@ from sms_bridge.core.commandplan import CommandPlan
 from sms_bridge.core.guards import GuardSettings
 from sms_bridge.core.people import Contact, Group
 from sms_bridge.core.quota import NO_LIMITS, Limits
+from sms_bridge.core.routing import RoutingSettings
 from sms_bridge.core.settings import ReplySettings, SelfTestSettings, SilenceSettings
 
 DAY = 86_400.0
@@ -223,6 +224,7 @@ class Settings:
     web: WebSettings | None = None  # None: no HTTP interface
     webhooks: tuple[WebhookSettings, ...] = ()
     guards: GuardSettings = field(default_factory=GuardSettings)
+    routing: RoutingSettings = field(default_factory=RoutingSettings)
     source: Path | None = None  # the file this came from
 
     def power_switch_of(self, modem: str) -> PowerSwitchSettings | None:

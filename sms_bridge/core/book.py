@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from sms_bridge.core.errors import CoreError
-from sms_bridge.core.numbers import DictContactBook, expand
+from sms_bridge.core.numbers import DictContactBook, expand, resolve
 from sms_bridge.core.people import Contact, Group
 
 MOST = 10_000  # added by request: names of one kind
@@ -74,7 +74,7 @@ class Book(DictContactBook):
     async def set_contact(self, name: str, contact: Contact) -> bool:
         """Add one, or replace one that was added; False: it is a new one. BookError, NumberError, StoreError."""
         self._check_free(name, "contact", self._own_contacts, self._fixed_contacts, self._state.groups)
-        expand(contact.number, self._region, self)
+        resolve(contact.number, self._region)
         known = name in self._own_contacts
         await self._table.save(name, contact)
         self._own_contacts[name] = contact

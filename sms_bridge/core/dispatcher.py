@@ -8,22 +8,26 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from hardware.pdu import PduError, SubmitRequest, encode
+from hardware.pdu import PduError
 from hardware.types import SendOutcome
-from sms_bridge.core import sending
+from sms_bridge.core import sending, works
 from sms_bridge.core.choice import Rival
+from sms_bridge.core.claims import NONE_BEGUN, RouteClaims
 from sms_bridge.core.clock import Clock, SystemClock
 from sms_bridge.core.commit import Commit
 from sms_bridge.core.errors import StoreError
-from sms_bridge.core.lanes import ANY, lane_of, lane_of_sim
-from sms_bridge.core.model import ClaimantView, Finished, Job, JobPart, Order, StatusError
+from sms_bridge.core.lanes import is_common, is_plan, lane_of, lane_of_sim
+from sms_bridge.core.model import MODEMS, ClaimantView, Finished, Job, Order, StatusError
 from sms_bridge.core.policy import Gate, LimitsOf, Policy, why
-from sms_bridge.core.ports import Journal, Reader, Transaction
+from sms_bridge.core.ports import Journal, Transaction
 from sms_bridge.core.queue import Entry, Lane, OrderQueue
 from sms_bridge.core.quota import NO_LIMITS
+from sms_bridge.core.retry import Others, speaks_of_route
+from sms_bridge.core.routes import Routes
 from sms_bridge.core.sending import Begun, Outcome, Verdict
 from sms_bridge.core.settings import CoreSettings
 from sms_bridge.core.states import Stage
+from sms_bridge.core.tpdus import parts_of
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +36,9 @@ R = TypeVar("R")
 
 LOAD_RETRY = 1.0  # seconds until a failed read of the journal is tried again
 SEEN = 60.0  # seconds after which a modem that neither waits nor works is gone: a restart in place takes 20 to 40
-NONE_BEGUN = -1
-_MIN_VALIDITY = 5  # minutes; TP-VP knows no less (TS 23.040 9.2.3.12.1)
 
 
-class Dispatcher:
+class Dispatcher(RouteClaims):
     """Hands orders to modems: `claim`, then `begin` and a result for each part, `finish` after the last."""
 
     def __init__(
@@ -45,12 +47,16 @@ class Dispatcher:
         settings: CoreSettings | None = None,
         clock: Clock | None = None,
         limits_of: LimitsOf = lambda modem: NO_LIMITS,
+        routes: Routes | None = None,
     ) -> None:
         self._journal = journal
         self._settings = settings or CoreSettings()
         self.policy = Policy(self._settings, limits_of)
         self._clock = clock or SystemClock()
-        self._queue = OrderQueue(self._settings.window)
+        self.routes = routes or Routes()
+        self.routes.changed = self._wake
+        self._queue = OrderQueue(self._settings.window, self._serves)
+        self._watchers: dict[asyncio.Future[None], ClaimantView] = {}  # routes that wait for something to claim
         self._waiters: dict[asyncio.Future[Job], ClaimantView] = {}
         self._jobs: dict[Job, int] = {}  # in the hands of a modem -> the last part that was begun, or NONE_BEGUN
         self._seen: dict[str, float] = {}  # modem -> loop time of its last claim
@@ -71,7 +77,7 @@ class Dispatcher:
 
     def holds_of_all(self, modem: str) -> int:
         """Orders that anybody might send, in the hands of this modem."""
-        return sum(job.modem == modem and job.order.lane == ANY for job in self._jobs)
+        return sum(job.modem == modem and is_common(job.order.lane) for job in self._jobs)
 
     def adopt(self, settings: CoreSettings) -> None:
         """These hold from now on, also for what waits already."""
@@ -87,6 +93,8 @@ class Dispatcher:
             self._timer = None
         for waiter in list(self._waiters):
             waiter.cancel()
+        for watcher in list(self._watchers):
+            watcher.cancel()
         self.keep_counts()
         while self._tasks:
             await asyncio.wait(self._tasks)  # commits under way: bounded by the journal
@@ -116,13 +124,13 @@ class Dispatcher:
 
     def try_claim(self, modem: ClaimantView) -> Job | None:
         """An order that this modem may send now, or None."""
+        if modem.route != MODEMS:
+            return next(iter(self.claim_many(modem, 1)), None)
         now = self._seen[modem.name] = self._now()
         self._views[modem.name] = modem
         gate = Gate(self.policy, modem, partial(self._rivals, modem.name), self._clock.now(), now, self._wake_at)
         while True:
-            for lane in self._queue.lanes(modem):
-                if self._queue.wants_more(lane):
-                    self._load(lane)
+            self._fill(modem)
             entry = self._queue.first(modem, now, gate)
             if entry is None:
                 return None
@@ -130,6 +138,7 @@ class Dispatcher:
             job = self._make_job(entry, modem)
             if job is not None:
                 self._jobs[job] = NONE_BEGUN
+                self.routes.took(MODEMS, now)
                 return job
 
     def explain(self, number: str, parts: int) -> list[dict[str, Any]]:
@@ -146,6 +155,12 @@ class Dispatcher:
             for view, rival, takes, reason in why(self.policy, modems, number, parts, self._clock.now())
         ]
 
+    def learn_lanes(self, names: Iterable[str]) -> None:
+        """The journal has orders in these lanes."""
+        for name in names:
+            if is_plan(name):
+                self._queue.lane(name)
+
     def heard_from(self, sim: str, number: str) -> None:
         """`number` has written to this SIM: whoever waits may be the one for it now."""
         now = self._clock.now()
@@ -157,7 +172,7 @@ class Dispatcher:
 
     def look_again(self) -> None:
         """Once a second: no order waits for good because what it was left to a modem for has changed unseen."""
-        if self._waiters and len(self._queue) > len(self._jobs):
+        if (self._waiters or self._watchers) and (len(self._queue) > len(self._jobs) or self._queue.unread):
             self._wake()
 
     def keep_counts(self) -> None:
@@ -172,8 +187,7 @@ class Dispatcher:
         False: this part must not be written and the job is over; `finished` is committed all the same.
         StoreError: nothing was committed, neither may the part be written.
         """
-        held = self.policy.held
-        if held is not None and self._jobs.get(job) == NONE_BEGUN and held(job.order, self._clock.now()) is not None:
+        if self.policy.held is not None and self._jobs.get(job) == NONE_BEGUN and self._is_held(job.order):
             self.release(job)  # it was claimed before, and nothing of it is out
         if job not in self._jobs:
             return Commit.of(False) if finished is None else self._record(finished, False)
@@ -183,7 +197,7 @@ class Dispatcher:
         def committed(came: tuple[Verdict | None, Begun]) -> bool:
             verdict, begun = came
             if finished is not None:
-                self._note_pace(finished)
+                self._note(finished)
                 self._apply(finished.job, verdict, stays=finished.job is job)
             return self._begun(job, index, begun)
 
@@ -196,6 +210,7 @@ class Dispatcher:
     def release(self, job: Job) -> None:
         """Nothing of this job was written here: its order goes back, or its rest waits for its SIM."""
         begun = self._jobs.pop(job, None)
+        self.routes.said_nothing(job.route)
         entry = self._queue.entries.get(job.order.seq)
         if begun is None or entry is None:
             return
@@ -222,6 +237,14 @@ class Dispatcher:
         self._queue.push(Entry(order, pending))
         self._wake()
 
+    def moved(self, order: Order) -> None:
+        """The journal has an order that waits in another lane now; one that was claimed meanwhile is left alone."""
+        entry = self._queue.entries.get(order.seq)
+        if entry is not None and not entry.claimed:
+            entry.order = order
+            self._queue.push(entry)
+            self._wake()
+
     def renamed(self, old: str, new: str) -> None:
         """The journal has renamed a modem that nothing is claimed for."""
         self._queue.rename(lane_of(old), lane_of(new))
@@ -245,17 +268,24 @@ class Dispatcher:
             if entry is not None:
                 entry.order.deadline = deadline
 
+    def _is_held(self, order: Order) -> bool:
+        """The rest of a half-sent message is held by nothing."""
+        held = self.policy.held
+        return held is not None and order.bound_until is None and held(order, self._clock.now()) is not None
+
     def _begun(self, job: Job, index: int, begun: Begun) -> bool:
         """Bring memory to where the journal is: whether part `index` may be written."""
         if job not in self._jobs:
             return False
         if begun.order is None:
+            self.routes.said_nothing(job.route)
             self._apply(job, begun.verdict)
             return False
         self._jobs[job] = index
         job.began = self._now()
         job.order = begun.order
-        self.policy.begun(job.sim, job.order.to, self._clock.now())
+        if job.route == MODEMS:
+            self.policy.begun(job.sim, job.order.to, self._clock.now())
         entry = self._queue.entries.get(begun.order.seq)
         if entry is not None:
             entry.order = begun.order
@@ -263,15 +293,24 @@ class Dispatcher:
 
     def _record(self, finished: Finished, result: R) -> Commit[R]:
         def committed(verdict: Verdict | None) -> R:
-            self._note_pace(finished)
+            self._note(finished)
             self._apply(finished.job, verdict, stays=finished.result.outcome is not SendOutcome.NOT_SENT)
             return result
 
         return self._journal.commit(self._recording(finished), committed)
 
-    def _note_pace(self, finished: Finished) -> None:
-        if finished.result.outcome is SendOutcome.SENT and finished.result.seconds:
-            self.policy.took(finished.job.modem, finished.result.seconds)
+    def _note(self, finished: Finished) -> None:
+        """What a result says of who sent it."""
+        result, job = finished.result, finished.job
+        if result.outcome is SendOutcome.SENT:
+            if result.seconds and job.route == MODEMS:
+                self.policy.took(job.modem, result.seconds)
+            self.routes.worked(job.route, self._now())
+        elif result.outcome is SendOutcome.NOT_SENT and speaks_of_route(result.error):
+            code = result.error.code if result.error is not None else "failed"
+            self.routes.failed(job.route, self._now(), code)
+        else:
+            self.routes.said_nothing(job.route)
 
     def _beginning(self, job: Job, index: int) -> Callable[[Transaction], Begun]:
         return partial(
@@ -289,14 +328,21 @@ class Dispatcher:
     def _recording(self, finished: Finished) -> Callable[[Transaction], Verdict | None]:
         job = finished.job
         outcome = Outcome(
-            job.order.seq, job.order.generation, finished.index, job.modem, finished.result, finished.message_id
+            job.order.seq,
+            job.order.generation,
+            finished.index,
+            job.modem,
+            finished.result,
+            finished.message_id,
+            job.route,
+            job.route != MODEMS,
         )
         begin = None
         if job in self._jobs and self._jobs[job] < finished.index:
             # It failed before it was begun, at the prompt or earlier: an attempt all the same.
             begin = self._beginning(job, finished.index)
         return partial(
-            _record_work,
+            works.record_work,
             begin=begin,
             outcome=outcome,
             others=self._others(job.modem),
@@ -308,7 +354,7 @@ class Dispatcher:
         """The modem left the job half-way."""
         seq, settings, others = job.order.seq, self._settings, self._others(job.modem)
         while not self._stopping:  # else the next start settles it
-            settle = partial(_settle_work, seq=seq, others=others, now=self._clock.now(), settings=settings)
+            settle = partial(works.settle_work, seq=seq, others=others, now=self._clock.now(), settings=settings)
             try:
                 verdict = await self._journal.write(settle)
             except StoreError:
@@ -345,7 +391,7 @@ class Dispatcher:
         found = [
             (view, Rival(view.name, view.sim, 0.0, self.policy.pace_of(view.name)))
             for waiter, view in self._waiters.items()
-            if view.name != me and not waiter.done()
+            if view.name != me and view.route == MODEMS and not waiter.done()
         ]
         now = self._now()
         for job, begun in self._jobs.items():
@@ -360,33 +406,42 @@ class Dispatcher:
             found.append((view, Rival(view.name, view.sim, free_in, pace)))
         return found
 
-    def _others(self, modem: str) -> bool:
-        """Whether another modem works here."""
-        waiting = (view.name for view in self._waiters.values())
-        working = (job.modem for job in self._jobs)
-        if any(name != modem for name in (*waiting, *working)):
-            return True
-        since = self._now() - SEEN  # between two jobs, or set up anew, it is there all the same
-        return any(name != modem and at >= since for name, at in self._seen.items())
+    def _others(self, modem: str) -> Others:
+        """Who works here besides this modem."""
+        now = self._now()
+        if self.routes.in_service is not None:
+            return Others(self.routes.in_service - {modem}, self.routes.up(now))
+        modems = {view.name for view in self._waiters.values() if view.route == MODEMS}
+        modems.update(job.modem for job in self._jobs if job.route == MODEMS)
+        # Between two jobs, or set up anew, it is there all the same.
+        modems.update(name for name, at in self._seen.items() if at >= now - SEEN)
+        return Others(frozenset(modems - {modem}), self.routes.up(now))
+
+    def _serves(self, lane: str, by: ClaimantView) -> bool:
+        return self.routes.serves(lane, by.route, self._now())
+
+    def _fill(self, view: ClaimantView) -> None:
+        for lane in self._queue.lanes(view):
+            if self._queue.wants_more(lane):
+                self._load(lane)
 
     def _make_job(self, entry: Entry, modem: ClaimantView) -> Job | None:
         order = entry.order
+        wanted = tuple(range(order.parts)) if entry.pending is None else entry.pending
+        if modem.route != MODEMS:
+            return Job(order, modem.name, modem.sim, (), route=modem.route, wanted=wanted)
         try:
-            encoded = encode(_submit_request(order, self._clock.now()))
-            if encoded.segments != order.parts:
-                raise PduError(f"{encoded.segments} parts instead of {order.parts}")
+            parts = parts_of(order, wanted, self._clock.now())
         except (PduError, ValueError) as error:
             log.error("order %d cannot be encoded: %s", order.seq, error)
             self._spawn(self._fail(order, StatusError("not_encodable", f"it cannot be encoded: {error}")))
             return None
-        wanted = range(order.parts) if entry.pending is None else entry.pending
-        parts = tuple(JobPart(i, encoded.pdus[i], encoded.lengths[i]) for i in wanted)
-        return Job(order, modem.name, modem.sim, parts)
+        return Job(order, modem.name, modem.sim, parts, wanted=wanted)
 
     async def _fail(self, order: Order, error: StatusError) -> None:
         now = self._clock.now()
         try:
-            await self._journal.write(lambda tx: _fail_work(tx, order.seq, error, now))
+            await self._journal.write(lambda tx: works.fail_work(tx, order.seq, error, now))
         except StoreError as failure:
             log.error("order %d stays as it is: %s", order.seq, failure)
         self._queue.drop(order.seq)
@@ -399,7 +454,7 @@ class Dispatcher:
     async def _load_lane(self, lane: Lane) -> None:
         window, after = self._settings.window, lane.boundary
         try:
-            found = await self._journal.read(lambda reader: _load_work(reader, lane.name, after, window))
+            found = await self._journal.read(lambda reader: works.load_work(reader, lane.name, after, window))
         except Exception as error:
             log.error("orders cannot be read, it is tried again: %s", error)
             await asyncio.sleep(LOAD_RETRY)
@@ -429,6 +484,9 @@ class Dispatcher:
             job = self.try_claim(modem)
             if job is not None:
                 waiter.set_result(job)
+        for watcher, view in list(self._watchers.items()):
+            if not watcher.done() and self._has_work(view):
+                watcher.set_result(None)
 
     def _wake_at(self, when: float) -> None:
         if self._stopping:
@@ -461,76 +519,3 @@ class Dispatcher:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
-
-
-def _record_work(
-    tx: Transaction,
-    *,
-    begin: Callable[[Transaction], Begun] | None,
-    outcome: Outcome,
-    others: bool,
-    now: int,
-    settings: CoreSettings,
-) -> Verdict | None:
-    if begin is not None:
-        begun = begin(tx)
-        if begun.order is None:
-            return begun.verdict
-    return sending.record(tx, outcome, others, now, settings)
-
-
-def _settle_work(tx: Transaction, seq: int, others: bool, now: int, settings: CoreSettings) -> Verdict | None:
-    order = tx.order(seq)
-    if order is None or order.stage is not Stage.BUSY:
-        return None
-    return sending.settle(tx, order, others, now, settings)
-
-
-def _fail_work(tx: Transaction, seq: int, error: StatusError, now: int) -> None:
-    order = tx.order(seq)
-    if order is not None and order.stage is Stage.READY:
-        sending.finalise(tx, order, now, error)
-
-
-def _load_work(
-    reader: Reader, lane: str, after: tuple[int, int] | None, limit: int
-) -> list[tuple[Order, tuple[int, ...] | None, dict[str, int]]]:
-    return [
-        (order, _pending(reader, order), reader.avoided(order.seq)) if order.attempt > 1 else (order, None, {})
-        for order in reader.ready(lane, after, limit)
-    ]
-
-
-def _pending(reader: Reader, order: Order) -> tuple[int, ...]:
-    return tuple(sending.pending_parts(order, reader.attempts(order.seq, order.generation)))
-
-
-def _submit_request(order: Order, now: int) -> SubmitRequest:
-    return SubmitRequest(
-        number=order.to,
-        text=order.text,
-        data=order.data,
-        encoding=order.encoding_wanted,
-        ref=_reference(order),
-        validity_minutes=_validity_minutes(order, now),
-        status_report=order.delivery_report,
-        flash=order.flash,
-        port=order.port,
-        reject_duplicates=order.resends > 0,
-    )
-
-
-def _reference(order: Order) -> int:
-    """The concatenation reference: durable because the row's number is; mixed so that no period repeats it."""
-    return (order.seq + order.seq // 256 + 97 * order.generation) & 0xFF
-
-
-def _validity_minutes(order: Order, now: int) -> int | None:
-    """TP-VP: the network must not deliver after the deadline either."""
-    seconds = order.validity
-    if order.deadline is not None:
-        left = max(0, order.deadline - now) // 1000
-        seconds = min(seconds, left) if seconds else left
-    elif not seconds:
-        return None
-    return max(_MIN_VALIDITY, -(-seconds // 60))

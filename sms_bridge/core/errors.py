@@ -31,5 +31,9 @@ class NumberError(CoreError, ValueError):
         self.code = code
 
 
+class RouteError(CoreError):
+    """No route can take this message, or not the one that was asked for."""
+
+
 class MoveError(CoreError):
     """A state was asked to go where the table of moves does not lead: a fault of ours."""

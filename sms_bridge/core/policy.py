@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from sms_bridge.core.choice import FIRST_GUESS, WEIGHT, Leave, Reason, Rival, leaves
+from sms_bridge.core.choice import FIRST_GUESS, WEIGHT, Leave, Reason, Rival, Sticky, leaves
 from sms_bridge.core.conversations import Conversations
 from sms_bridge.core.model import ClaimantView, Order
 from sms_bridge.core.ports import Reader, Transaction
@@ -132,6 +132,15 @@ class Policy:
                 self._news.append((modem, found))
         return found
 
+    def is_limited(self, modem: ClaimantView) -> bool:
+        """Whether its SIM has any limit."""
+        return bool(self._limits_of(modem))
+
+    def full_for(self, modem: ClaimantView, order: Order, now: int) -> int:
+        """For how many ms a limit of its SIM forbids this order."""
+        found = self.full(modem, order.to, order.parts, now)
+        return found.until - now if found is not None else 0
+
     def figures(self, modem: ClaimantView, now: int) -> dict[str, dict[str, int]]:
         """Used and allowed, for each limit that is set."""
         limits = self._limits_of(modem)
@@ -150,6 +159,10 @@ class Policy:
         """Whether `me` leaves a message that anybody may send to another modem."""
         known = self.conversations.sim_of(number, now)
         return leaves(me, rivals, parts, known, waited, self._settings.sticky)
+
+    def may_write(self, sim: str, number: str, now: int) -> bool:
+        """Whether a message to `number` may come from this number of ours at all."""
+        return self._settings.sticky is not Sticky.STRICT or self.conversations.sim_of(number, now) in (None, sim)
 
     def take_news(self) -> list[tuple[ClaimantView, Full]]:
         """Limits that were reached since the last call, each once a window."""
@@ -196,11 +209,7 @@ class Gate:
     def may(self, entry: Entry, *, anybody: bool) -> bool:
         """Whether it takes this order; `anybody`: others may as well."""
         order = entry.order
-        if self._policy.held is not None and (until := self._policy.held(order, self._now)) is not None:
-            if until < UNTIL_TOLD:
-                # However many are held, they must not hide those behind them; looked at again should the clock jump.
-                entry.not_before = self._time + min(max(0.1, (until - self._now) / 1000), HELD_LOOK)
-                self._wake_at(entry.not_before)
+        if _is_held(self._policy, entry, self._now, self._time, self._wake_at):
             return False
         full = self._policy.full(self._me, order.to, order.parts, self._now)
         if full is not None:
@@ -232,6 +241,36 @@ class Gate:
         if self._rivals is None:
             self._rivals = self._make_rivals()
         return self._rivals
+
+
+class RouteGate:
+    """A route's look at the queue, where that is no pool of modems."""
+
+    def __init__(
+        self, policy: Policy, me: ClaimantView, now: int, loop_time: float, wake_at: Callable[[float], None]
+    ) -> None:
+        self._policy = policy
+        self._me = me
+        self._now = now
+        self._time = loop_time
+        self._wake_at = wake_at
+
+    def may(self, entry: Entry, *, anybody: bool) -> bool:
+        """Whether it takes this order: where `sticky` is strict, nobody writes from another number."""
+        if _is_held(self._policy, entry, self._now, self._time, self._wake_at):
+            return False
+        return self._policy.may_write(self._me.sim, entry.order.to, self._now)
+
+
+def _is_held(policy: Policy, entry: Entry, now: int, loop_time: float, wake_at: Callable[[float], None]) -> bool:
+    """Whether this order must not be sent by anybody yet."""
+    if policy.held is None or (until := policy.held(entry.order, now)) is None:
+        return False
+    if until < UNTIL_TOLD:
+        # However many are held, they must not hide those behind them; looked at again should the clock jump.
+        entry.not_before = loop_time + min(max(0.1, (until - now) / 1000), HELD_LOOK)
+        wake_at(entry.not_before)
+    return True
 
 
 def why(

@@ -121,19 +121,28 @@ class Routed(Protocol):
     """What routes besides the modems need, inside a transaction."""
 
     def attempts_by_id(self, route: str, ids: Sequence[str]) -> list[Attempt]:
-        """Attempts that this route's service centre knows by one of these ids, oldest first; at most a thousand."""
+        """Attempts that this route's service centre knows by these ids, in any case, oldest first; at most 1000."""
 
     def add_orphan_receipt(self, receipt: Receipt) -> None:
         """Keep a receipt that fits nothing yet."""
 
     def orphan_receipts(self, route: str, ids: Sequence[str]) -> list[OrphanReceipt]:
-        """Kept receipts with one of these ids, oldest first."""
+        """Kept receipts with one of these ids, in any case, oldest first."""
 
-    def has_orphan_receipts(self) -> bool:
-        """Whether any is kept."""
+    def has_orphan_receipts(self, since: int) -> bool:
+        """Whether any is kept that came after that time (UTC ms)."""
 
     def drop_orphan_receipt(self, seq: int) -> None:
         """It found its part."""
+
+    def take_up(self, seqs: Sequence[int], route: str, now: int) -> set[int]:
+        """Mark as being sent what is ready for the first time, and not too late, of these; which that was."""
+
+    def add_first_attempts(self, orders: Sequence[tuple[Order, str]], now: int) -> None:
+        """An attempt that is being sent for each part of these orders, which have none, on the route that is named."""
+
+    def end_first_attempts(self, sent: Sequence[tuple[int, str | None]], now: int) -> None:
+        """The one part of each of these orders (by seq) was taken, under this id: so was the order."""
 
     def arrived_before(self, key: bytes, at: int, window: int) -> bool:
         """Whether this came within `window` ms of `at` (UTC ms) before; noted when not."""

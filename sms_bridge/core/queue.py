@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from sms_bridge.core.lanes import lanes_for
-from sms_bridge.core.model import ClaimantView, Order
+from sms_bridge.core.lanes import is_own, is_plan, lanes_for
+from sms_bridge.core.model import MODEMS, ClaimantView, Order
 
 # How many orders that a modem must not take yet are passed over in one look.
 SCAN = 200
@@ -55,32 +55,49 @@ class Gate(Protocol):
 class OrderQueue:
     """Lanes and their entries."""
 
-    def __init__(self, window: int) -> None:
+    def __init__(self, window: int, serves: Callable[[str, ClaimantView], bool] = lambda lane, by: False) -> None:
+        """`serves`: whether a lane that is a plan is this claimant's now."""
         self._window = window
+        self._serves = serves
         self._lanes: dict[str, Lane] = {}
+        self._plans: dict[str, Lane] = {}  # of the lanes those that are plans
         self.entries: dict[int, Entry] = {}
 
     def __len__(self) -> int:
         return len(self.entries)
 
+    @property
+    def unread(self) -> bool:
+        """Whether the journal may hold orders of a plan that nobody serves just now."""
+        return any(lane.boundary is not None for lane in self._plans.values())
+
     def lane(self, name: str) -> Lane:
         found = self._lanes.get(name)
         if found is None:
             found = self._lanes[name] = Lane(name)
+            if is_plan(name):
+                self._plans[name] = found
         return found
 
     def lanes(self, modem: ClaimantView) -> Iterator[Lane]:
-        for name in lanes_for(modem):
-            yield self.lane(name)
+        """Those that it may take orders from now: the rest of half-sent messages, its own, then the common ones."""
+        rest, own, common = lanes_for(modem)
+        yield self.lane(rest)
+        if modem.route == MODEMS:
+            yield self.lane(own)
+            yield self.lane(common)
+        for name, lane in self._plans.items():
+            if self._serves(name, modem):
+                yield lane
 
     def offer(self, order: Order) -> bool:
-        """Take up a newly ready order, or leave it to the journal when its turn is far off."""
+        """Take up a newly ready order, or leave it to the journal when its turn is far off; True: look for work."""
         lane = self.lane(order.lane)
         if order.seq in self.entries:
             return False
         if not lane.covers(order.key):
             lane.missed = True
-            return False
+            return self.wants_more(lane)  # of a lane that is new nobody has looked at the journal yet
         self.push(Entry(order))
         return True
 
@@ -116,15 +133,27 @@ class OrderQueue:
 
     def first(self, modem: ClaimantView, now: float, gate: Gate | None = None) -> Entry | None:
         """The order that `modem` should send next; the rest of a half-sent message goes before all else."""
-        rest, wanted, anybodys = self.lanes(modem)
-        bound = self._first(rest, modem.name, now)
-        if bound is not None:
-            return bound
-        own = self._first(wanted, modem.name, now, partial(gate.may, anybody=False) if gate else None)
-        common = self._first(anybodys, modem.name, now, partial(gate.may, anybody=True) if gate else None)
-        if own is None or common is None:
-            return own or common
-        return min(own, common, key=lambda entry: entry.order.key)
+        found: Entry | None = None
+        for place, lane in enumerate(self.lanes(modem)):
+            may = partial(gate.may, anybody=not is_own(lane.name)) if gate and place else None
+            entry = self._first(lane, modem.name, now, may)
+            if entry is None:
+                continue
+            if not place:
+                return entry
+            if found is None or entry.order.key < found.order.key:
+                found = entry
+        return found
+
+    def heads(self, serves: Callable[[str], bool], most: int) -> Iterator[Entry]:
+        """Of each plan that `serves` is true for, some of the orders that wait at its head."""
+        for name, lane in self._plans.items():
+            if not serves(name):
+                continue
+            for key in heapq.nsmallest(most, lane.heap):
+                entry = self.entries.get(key[1])
+                if entry is not None and not entry.claimed and entry.order.lane == name:
+                    yield entry
 
     def take(self, entry: Entry) -> None:
         """Mark as claimed; its key is dropped from the heap in passing."""
@@ -143,6 +172,7 @@ class OrderQueue:
                 del self.entries[seq]
         for name in (old, new):
             self._lanes.pop(name, None)
+            self._plans.pop(name, None)
         for entry in self.entries.values():
             if entry.order.lane == new and not entry.claimed:
                 heapq.heappush(self.lane(new).heap, entry.order.key)

@@ -11,12 +11,12 @@ from sms_bridge.core.ports import Transaction
 from sms_bridge.core.settings import DAY, CoreSettings
 from sms_bridge.core.states import PartState, ReceiptState, part_may_move
 
-SKEW_MS = 60_000  # a receipt may be stamped before its part was begun: our own clock was set meanwhile
+HELD_MS = 60 * 60_000  # in which a response may come after its receipt, at most (domain C2.2)
 UNKNOWN_MS = 10 * 60_000  # for a part whose id was never learnt (domain C2.2)
 
 _HEX = re.compile(r"[0-9A-Fa-f]{1,20}\Z")
 _DECIMAL = re.compile(r"[0-9]{1,20}\Z")
-_WIDTHS = (8, 10, 16)  # of ids with zeros in front
+_WIDTHS = range(2, 21)  # of ids with zeros in front
 
 _TO = {
     ReceiptState.DELIVERED: PartState.DELIVERED,
@@ -26,26 +26,20 @@ _TO = {
 
 
 def variants(id: str) -> list[str]:
-    """Other ways to write the same id: case, zeros in front, hexadecimal for decimal and back (domain C2.1)."""
-    found = dict.fromkeys((id.lower(), id.upper()))
-    numbers: set[int] = set()
-    if _DECIMAL.match(id):
-        numbers.add(int(id))
-    if _HEX.match(id):
-        numbers.add(int(id, 16))
-    plain = id.lstrip("0") or "0"
-    for text in (plain, *(format(n, "d") for n in numbers), *(format(n, "x") for n in numbers)):
-        for padded in (text, *(text.zfill(width) for width in _WIDTHS)):
-            found.update(dict.fromkeys((padded.lower(), padded.upper())))
+    """Other ways to write the same id, whatever its case: hexadecimal for decimal and back, zeros in front (C2.1)."""
+    numbers = {int(id, base) for base, looks in ((10, _DECIMAL), (16, _HEX)) if looks.match(id)}
+    texts = {id.lstrip("0") or "0"} if numbers else set()
+    texts.update(format(number, base) for number in numbers for base in "dx")
+    found = dict.fromkeys(text.zfill(width) for text in sorted(texts) for width in (1, *_WIDTHS))
     found.pop(id, None)
     return list(found)
 
 
 def find(tx: Transaction, receipt: Receipt, settings: CoreSettings) -> list[Attempt]:
     """The parts that a receipt speaks of, all of one order; empty: none, or nobody can tell which."""
-    exact = _fitting(tx.attempts_by_id(receipt.route, (receipt.message_id,)), receipt, settings)
-    if exact:
-        return _of_one(exact)
+    known = _fitting(tx.attempts_by_id(receipt.route, (receipt.message_id,)), receipt, settings)
+    if known:
+        return _of_one([each for each in known if each.message_id == receipt.message_id] or known)
     if receipt.recipient is not None:  # else nothing but the id speaks for it, and that differs
         close = _fitting(tx.attempts_by_id(receipt.route, variants(receipt.message_id)), receipt, settings)
         if close:
@@ -79,7 +73,7 @@ def match_orphans(tx: Transaction, attempt: Attempt, settings: CoreSettings) -> 
     if attempt.message_id is None:
         return False
     kept = tx.orphan_receipts(attempt.route, (attempt.message_id,))
-    if not kept:
+    if not any(_fitting([attempt], orphan.receipt, settings) for orphan in kept):
         close = tx.orphan_receipts(attempt.route, variants(attempt.message_id))
         kept = [orphan for orphan in close if orphan.receipt.recipient is not None]
     changed = False
@@ -96,7 +90,7 @@ def _fitting(attempts: Iterable[Attempt], receipt: Receipt, settings: CoreSettin
     return [
         attempt
         for attempt in attempts
-        if attempt.began_at - SKEW_MS <= receipt.at <= attempt.began_at + window
+        if receipt.at <= attempt.began_at + window  # and before it, when our clock was set back meanwhile
         and (receipt.recipient is None or is_suffix_match(attempt.recipient, receipt.recipient))
     ]
 

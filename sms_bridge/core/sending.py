@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from hardware.types import Action, SendError, SendOutcome, SendResult
 from sms_bridge.core import receipts
 from sms_bridge.core.events import status_json
-from sms_bridge.core.lanes import home_lane, lane_of_sim
+from sms_bridge.core.lanes import home_lane, is_plan, lane_of_sim, plan_lane, routes_of, without
 from sms_bridge.core.model import MODEMS, Attempt, Order, OutboxKind, StatusError
 from sms_bridge.core.moves import move, status_of
 from sms_bridge.core.ports import Transaction
 from sms_bridge.core.reports import match_orphans
-from sms_bridge.core.retry import Retry, decide
+from sms_bridge.core.retry import Others, Retry, decide, is_exhausted
 from sms_bridge.core.settings import CoreSettings
 from sms_bridge.core.states import (
     HANDED_OVER,
@@ -43,6 +43,8 @@ _CERTAINTY = {
     OrderState.DELIVERED: 3,
 }
 
+NOBODY = Others()
+SOMEBODY = Others(frozenset({"*"}))  # no modem has that name
 EXPIRED = StatusError("expired", "its deadline passed before it could be sent")
 INCOMPLETE = StatusError("incomplete", "the SIM that had begun this message did not come back in time to finish it")
 RESTARTED = SendError("restart", "the bridge was stopped while this part was being sent", Action.UNKNOWN)
@@ -77,6 +79,8 @@ class Outcome:
     modem: str
     result: SendResult
     message_id: str | None = None
+    route: str = MODEMS
+    whole: bool = False  # all parts were handed over at once: none of the others waits for this one
 
 
 def part_states(order: Order, attempts: Sequence[Attempt], generation: int | None = None) -> list[PartState]:
@@ -126,11 +130,11 @@ def begin(
     attempts = tx.attempts(seq)
     if first and order.stage is Stage.BUSY:
         # Begun by a commit whose success was never learnt, because the disk failed: it may have been written.
-        return Begun(None, settle(tx, order, False, now, settings))
+        return Begun(None, settle(tx, order, NOBODY, now, settings))
     if not first and order.stage is Stage.READY:
         return Begun(None, _as_it_is(order, attempts, now))
     if part not in pending_parts(order, attempts):
-        return Begun(None, settle(tx, order, False, now, settings))
+        return Begun(None, settle(tx, order, NOBODY, now, settings))
     touched = any(a.state in POSSIBLY_SENT and a.generation == order.generation for a in attempts)
     if order.deadline is not None and now >= order.deadline + (MIDWAY_GRACE_MS if touched else 0):
         _give_up(tx, order, attempts, now, EXPIRED)
@@ -145,7 +149,7 @@ def begin(
     return Begun(order)
 
 
-def record(tx: Transaction, outcome: Outcome, others: bool, now: int, settings: CoreSettings) -> Verdict | None:
+def record(tx: Transaction, outcome: Outcome, others: Others, now: int, settings: CoreSettings) -> Verdict | None:
     """Commit what came of a part; None when the order is gone."""
     order = tx.order(outcome.order_seq)
     if order is None:
@@ -168,7 +172,7 @@ def record(tx: Transaction, outcome: Outcome, others: bool, now: int, settings: 
             current.message_id = outcome.message_id
         if state is PartState.SENT and order.delivery_report:
             match_orphans(tx, current)
-            if current.message_id is not None and tx.has_orphan_receipts():
+            if current.message_id is not None and tx.has_orphan_receipts(now - receipts.HELD_MS):
                 receipts.match_orphans(tx, current, settings)
         tx.save_attempt(current)
     if order.stage is Stage.DONE or outcome.generation != order.generation:
@@ -180,13 +184,17 @@ def record(tx: Transaction, outcome: Outcome, others: bool, now: int, settings: 
     if any(a.state is PartState.SENDING for a in attempts):
         return Verdict(order, over=False)  # a late result, while a further part is on its way
     if state is PartState.NOT_SENT:
-        return _not_sent(tx, order, attempts, result.error, outcome.modem, others, now, settings)
-    if _has_next(order, attempts, outcome.part):
+        return _not_sent(tx, order, attempts, result.error, outcome, others, now, settings)
+    if outcome.whole:
+        failed = _failed_part(order, attempts)
+        if failed is not None:
+            return _not_sent(tx, order, attempts, failed, outcome, others, now, settings)
+    elif _has_next(order, attempts, outcome.part):
         return Verdict(order, over=False)
     return _complete(tx, order, attempts, outcome.modem, others, now, settings)
 
 
-def settle(tx: Transaction, order: Order, others: bool, now: int, settings: CoreSettings) -> Verdict:
+def settle(tx: Transaction, order: Order, others: Others, now: int, settings: CoreSettings) -> Verdict:
     """Put an order that a modem had begun with, and left, where it belongs: its rest waits for its SIM.
 
     What was `sending` may have been sent and is `unknown`, never queued again by itself (domain E3.2).
@@ -207,7 +215,7 @@ def recover(tx: Transaction, now: int, settings: CoreSettings) -> int:
     """After a start: settle what modems had begun with; returns how many orders those were."""
     busy = tx.orders_busy()
     for order in busy:
-        settle(tx, order, True, now, settings)  # which modems there are is not known yet
+        settle(tx, order, SOMEBODY, now, settings)  # which modems there are is not known yet
     return len(busy)
 
 
@@ -262,6 +270,16 @@ def _latest(attempts: Sequence[Attempt], part: int) -> Attempt | None:
     return None
 
 
+def _failed_part(order: Order, attempts: Sequence[Attempt]) -> SendError | None:
+    """Of a message whose parts were handed over all at once: why one of them, at least, was not taken."""
+    pending = pending_parts(order, attempts)
+    for attempt in reversed(attempts):
+        if attempt.part in pending and attempt.state is PartState.NOT_SENT:
+            code, text = attempt.error_code or "failed", attempt.error_text or ""
+            return SendError(code, text, Action.RETRY_SAME)
+    return None
+
+
 def _has_next(order: Order, attempts: Sequence[Attempt], part: int) -> bool:
     return any(index > part for index in pending_parts(order, attempts))
 
@@ -271,20 +289,40 @@ def _not_sent(
     order: Order,
     attempts: Sequence[Attempt],
     error: SendError | None,
-    modem: str,
-    others: bool,
+    outcome: Outcome,
+    others: Others,
     now: int,
     settings: CoreSettings,
 ) -> Verdict:
     states = part_states(order, attempts)
     touched = any(s in POSSIBLY_SENT for s in states)
-    retry = decide(order, error, settings, modem=modem, others=others, bound=touched)
+    who, route = outcome.modem, outcome.route
+    more = route == MODEMS and bool(others.modems)
+    retry = decide(order, error, settings, modem=who, others=more, bound=touched)
+    if not touched and is_exhausted(order, error, retry, who, route, others):
+        left = without(plan_lane(order), route)
+        # Rather this route once more than one that is down.
+        if left is not None and (retry is None or others.routes.intersection(routes_of(left))):
+            return _move_on(tx, order, left, attempts)
     if retry is not None:
-        return _requeue(tx, order, attempts, retry, modem, now, settings)
+        return _requeue(tx, order, attempts, retry, who, now, settings)
     code, text = (error.code, error.text) if error else ("failed", "the modem did not take it")
     transient = error is None or error.action in (Action.RETRY_SAME, Action.RETRY_OTHER)
     _give_up(tx, order, attempts, now, StatusError(code, text, transient))
     return Verdict(order, over=True)
+
+
+def _move_on(tx: Transaction, order: Order, lane: str, attempts: Sequence[Attempt]) -> Verdict:
+    """The next routes of its plan try it, from the beginning and at once."""
+    order.stage = Stage.READY
+    order.lane = lane
+    order.parts_sent = 0
+    order.not_before = order.bound_until = None
+    order.attempt += 1
+    order.failures = 0
+    order.excluded = ""
+    tx.save_order(order)
+    return Verdict(order, over=True, delay=0.0, pending=tuple(pending_parts(order, attempts)))
 
 
 def _requeue(
@@ -301,7 +339,7 @@ def _requeue(
     delay_ms = int(retry.delay * 1000)
     order.stage = Stage.READY
     order.parts_sent = sum(s in HANDED_OVER for s in states)
-    order.lane = lane_of_sim(order.sim) if touched and order.sim else home_lane(order)
+    order.lane = lane_of_sim(order.sim) if touched and order.sim else plan_lane(order)
     order.bound_until = now + delay_ms + int(settings.bound_wait * 1000) if touched else None
     order.not_before = now + delay_ms if delay_ms and not retry.elsewhere else None
     order.attempt += 1
@@ -323,7 +361,7 @@ def _complete(
     order: Order,
     attempts: Sequence[Attempt],
     modem: str,
-    others: bool,
+    others: Others,
     now: int,
     settings: CoreSettings,
 ) -> Verdict:
@@ -342,7 +380,7 @@ def _unknown_policy(
     order: Order,
     attempts: Sequence[Attempt],
     modem: str,
-    others: bool,
+    others: Others,
     now: int,
     settings: CoreSettings,
 ) -> Verdict | None:
@@ -352,11 +390,17 @@ def _unknown_policy(
         delay = min(settings.retry_base * 2**order.failures, settings.retry_cap)
         order.resends += 1
         return _requeue(tx, order, attempts, Retry(delay, False, True), modem, now, settings)
-    if not others:
+    route = order.route or MODEMS
+    if route == MODEMS and others.modems:
+        order.generation += 1
+        order.resends = 0
+        return _requeue(tx, order, (), Retry(settings.bound_wait, True, True), modem, now, settings)
+    left = without(plan_lane(order), route) if is_plan(plan_lane(order)) else None
+    if left is None:
         return None
     order.generation += 1
     order.resends = 0
-    return _requeue(tx, order, (), Retry(settings.bound_wait, True, True), modem, now, settings)
+    return _move_on(tx, order, left, ())
 
 
 def _give_up(tx: Transaction, order: Order, attempts: Sequence[Attempt], now: int, error: StatusError) -> None:

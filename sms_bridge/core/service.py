@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,17 +9,26 @@ from typing import Any
 
 from hardware.pdu import Deliver
 from hardware.types import ReceivedPdu
-from sms_bridge.core import arrivals, escalation, inbound, replies, retention, sending, submission, timekeeping
+from sms_bridge.core import (
+    arrivals,
+    details,
+    escalation,
+    inbound,
+    replies,
+    resending,
+    retention,
+    sending,
+    submission,
+    timekeeping,
+)
 from sms_bridge.core.brakes import Tally
 from sms_bridge.core.clock import JUMP, SET_AFTER, STEP, Clock, SystemClock, from_ms, rfc3339
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.errors import NumberError, StoreError
-from sms_bridge.core.events import event_json, mask_sim, rejection_event, status_json
+from sms_bridge.core.events import event_json, rejection_event, status_json
 from sms_bridge.core.guarding import Guard
 from sms_bridge.core.model import (
-    MODEMS,
     Accepted,
-    Attempt,
     InboundMessage,
     InboxPage,
     Order,
@@ -31,9 +39,11 @@ from sms_bridge.core.model import (
     SendRequest,
     StatusError,
 )
-from sms_bridge.core.moves import move, status_of
+from sms_bridge.core.moves import move
 from sms_bridge.core.numbers import ContactBook, DictContactBook, expand, normal_sender
-from sms_bridge.core.ports import Journal, Reader, Transaction
+from sms_bridge.core.plan import Facts
+from sms_bridge.core.planning import Planning, leave_modems, put_anew, replan
+from sms_bridge.core.ports import Journal, Transaction
 from sms_bridge.core.settings import CoreSettings
 from sms_bridge.core.states import POSSIBLY_SENT, OrderState, Stage
 from sms_bridge.core.talk import Listener, Talk
@@ -76,6 +86,7 @@ class Service:
         self._own_book = contacts is None
         self._knows_modem = knows_modem
         self._own_number = own_number
+        self._planning = Planning(dispatcher, self._clock.now)
         self._clock_changed = clock_changed  # told by how many ms
         self._guard = guard
         self._recognise = recognise  # the nonce of a self-test's message
@@ -119,6 +130,8 @@ class Service:
         if orders:
             log.warning("%d orders were being sent when the bridge ended", orders)
         await self._journal.read(lambda reader: self._dispatcher.policy.load(reader, reading.now))
+        await self._plan_anew(reading.now)
+        self._dispatcher.routes.started()
 
     async def submit(self, batch: Sequence[SendRequest]) -> list[Accepted | Rejected]:
         """Check and commit a batch of orders in one go; statuses are in the outbox when this returns.
@@ -142,6 +155,19 @@ class Service:
         if ready:
             self._dispatcher.offer(ready)
         return results
+
+    async def _plan_anew(self, now: int) -> None:
+        """Orders whose routes are not there any more, or that were taken before there was a choice."""
+        lanes = list(await self._journal.read(lambda reader: reader.queues()))
+        planner = self._planning.replanner
+        for lane in self._planning.stale(lanes):
+            after: tuple[int, int] | None = None
+            while True:
+                step = partial(replan, lane=lane, after=after, planner=planner, now=now)
+                after = await self._journal.write(step)
+                if after is None:
+                    break
+        self._dispatcher.learn_lanes(await self._journal.read(lambda reader: reader.queues()))
 
     async def reject(self, rejection: Rejection) -> None:
         """Publish a `rejected` status for input that never became a request."""
@@ -239,15 +265,20 @@ class Service:
         now = self._clock.now()
         orders, cancelled, steps = await self._journal.write(lambda tx: _cancel(self._talking.talk(tx, now), id))
         self._dispatcher.forget(cancelled)
-        return [_status_dict(order) for order in orders], len(cancelled) + steps
+        return [details.status_of_order(order) for order in orders], len(cancelled) + steps
 
-    async def resend(self, id: str) -> int:
-        """A person decides that orders of unknown fate be sent once more; returns how many will be."""
-        now = self._clock.now()
-        orders = await self._journal.write(lambda tx: _resend(tx, id, now))
-        for order in orders:
+    async def resend(self, id: str, route: str | None = None) -> tuple[int, list[str]]:
+        """A person decides that orders of unknown fate, or that failed, be sent once more.
+
+        (How many of unknown fate go again, the ids of new orders for those that failed.) `route` is the one to take,
+        AUTO any; None: as the order said. RouteError: it cannot take them, and nothing is changed.
+        """
+        now, planner = self._clock.now(), self._planning.replanner
+        again, anew = await self._journal.write(lambda tx: resending.resend(tx, id, now, planner, route))
+        for order in again:
             self._dispatcher.reconsider(order, None)
-        return len(orders)
+        self._dispatcher.offer(anew)
+        return len(again), [order.id for order in anew]
 
     async def remove_modem(self, name: str) -> int:
         """End the orders that only this modem could have sent, as it will not come back; how many those were."""
@@ -259,17 +290,31 @@ class Service:
 
     async def get(self, id: str) -> list[dict[str, Any]]:
         """The statuses of all orders of this id, with every attempt. Empty: no such id."""
-        return await self._journal.read(lambda reader: _details(reader, id))
+        return await self._journal.read(lambda reader: details.of_id(reader, id))
 
     def explain(self, to: str, parts: int) -> list[dict[str, Any]]:
         """Which of the modems in service would send `parts` to `to` (as in orders), and why not the others.
 
         NumberError: there is no such recipient, or it is a group.
         """
+        return self._dispatcher.explain(self._sole(to), parts)
+
+    def plan(self, to: str, parts: int, **facts: Any) -> dict[str, Any]:
+        """The routes that a message to `to` would take, and why not the others; `facts` as in `plan.Facts`.
+
+        NumberError as in `explain`.
+        """
+        return self._planning.explain(Facts(self._sole(to), parts, **facts))
+
+    def routes(self) -> list[dict[str, Any]]:
+        """How each route is, for `sms/bridge/health`."""
+        return self._dispatcher.routes.figures()
+
+    def _sole(self, to: str) -> str:
         numbers = expand(to, self._settings.default_region, self._book)
         if len(numbers) != 1:
             raise NumberError("group", f"{to} has {len(numbers)} members: ask for one of them")
-        return self._dispatcher.explain(numbers[0], parts)
+        return numbers[0]
 
     async def inbox(self, limit: int = 50, before: int | None = None) -> InboxPage:
         """Received messages, newest first; `before` is what the page before named as its `next`."""
@@ -300,6 +345,15 @@ class Service:
             self._next_due = 0
         self._dispatcher.keep_counts()
         self._dispatcher.look_again()
+        beyond = [order.seq for order in self._dispatcher.beyond_modems()]
+        if beyond:
+            moved = await self._journal.write(lambda tx: leave_modems(tx, beyond))
+            for order in moved:
+                self._dispatcher.moved(order)
+        for change in self._dispatcher.routes.take_news():
+            name = "route_up" if change.up else "route_down"
+            log.warning("the route %s is %s%s", change.route, name[6:], f": {change.reason}" if change.reason else "")
+            await self.event(name, route=change.route, reason=change.reason)
         for modem, full in self._dispatcher.policy.take_news():
             log.warning("%s: %s until %s", modem.name, full.sentence, rfc3339(full.until))
             await self.event(
@@ -338,7 +392,8 @@ class Service:
     async def _run_due(self, now: int) -> None:
         due = await self._journal.read(lambda reader: reader.next_due())
         if due is not None and due <= now:
-            ready, over = await self._journal.write(lambda tx: _due(tx, now))
+            planning, planner = self._planning, self._planning.replanner
+            ready, over = await self._journal.write(lambda tx: _due(tx, now, planning, planner))
             self._dispatcher.forget(over)
             self._dispatcher.offer(ready)
             await self._talking.escalate(now)
@@ -348,7 +403,10 @@ class Service:
         self._next_due = due if due is not None else 2**62
 
     def _prepare(self, request: SendRequest, now: int, tally: Tally | None = None) -> submission.Prepared:
-        return submission.prepare(request, now, self._settings, self._book, self._knows_modem, self._guard, tally)
+        guard, planner = self._guard, self._planning.planner
+        return submission.prepare(
+            request, now, self._settings, self._book, self._knows_modem, guard, tally, planner=planner
+        )
 
     def _count(self, orders: Sequence[Order]) -> None:
         """Those of them that were accepted, and are new."""
@@ -416,7 +474,7 @@ def _recover(
     return followed, orders, tx.ran()
 
 
-def _due(tx: Transaction, now: int) -> tuple[list[Order], list[int]]:
+def _due(tx: Transaction, now: int, planning: Planning, planner: submission.Planner) -> tuple[list[Order], list[int]]:
     """Orders that became ready, and those that ended."""
     ready: list[Order] = []
     over: list[int] = []
@@ -430,8 +488,9 @@ def _due(tx: Transaction, now: int) -> tuple[list[Order], list[int]]:
             order.stage = Stage.READY
             tx.emit(OutboxKind.STATUS, status_json(move(order, OrderState.QUEUED, now)))
             tx.save_order(order)
-            tx.start_steps(order.seq, now)
-            ready.append(order)
+            if planning.fits(order.lane) or put_anew(tx, order, planner, now):
+                tx.start_steps(order.seq, now)
+                ready.append(order)
             continue
         else:
             continue  # half-sent, and still within the grace after its deadline
@@ -474,52 +533,3 @@ def _remove_modem(tx: Transaction, name: str, now: int) -> list[int]:
     for order in orders:
         sending.finalise(tx, order, now, error)
     return [order.seq for order in orders]
-
-
-def _resend(tx: Transaction, id: str, now: int) -> list[Order]:
-    orders = [o for o in tx.orders_of(id) if o.state is OrderState.UNKNOWN and o.stage is Stage.DONE]
-    for order in orders:
-        order.generation += 1
-        order.resends = 0
-        order.attempt += 1
-        order.failures = 0
-        if order.deadline is not None and order.deadline <= now:
-            order.deadline = None
-            tx.drop_deadline(order.seq)
-        order.stage = Stage.READY
-        tx.save_order(order)
-    return orders
-
-
-def _details(reader: Reader, id: str) -> list[dict[str, Any]]:
-    return [
-        {
-            **_status_dict(order),
-            "attempts": [_attempt_dict(a) for a in reader.attempts(order.seq)],
-            **replies.describe(reader, order.seq),
-        }
-        for order in reader.orders_of(id)
-    ]
-
-
-def _status_dict(order: Order) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(status_json(status_of(order)))
-    return result
-
-
-def _attempt_dict(attempt: Attempt) -> dict[str, Any]:
-    return {
-        "part": attempt.part + 1,
-        "attempt": attempt.attempt,
-        "state": attempt.state.value,
-        "route": "modem" if attempt.route == MODEMS else attempt.route,
-        "modem": attempt.modem or None,
-        "sim": mask_sim(attempt.sim) if attempt.route == MODEMS else None,
-        "began_at": rfc3339(attempt.began_at),
-        "ended_at": rfc3339(attempt.ended_at) if attempt.ended_at is not None else None,
-        "mr": attempt.mr,
-        "message_id": attempt.message_id,
-        "error": attempt.error_code,
-        "error_text": attempt.error_text,
-        "report_status": attempt.report_status,
-    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hardware.pdu import PduError, SubmitRequest, encode, estimate
 from sms_bridge.core import ulid, wishes
@@ -15,10 +15,21 @@ from sms_bridge.core.clock import SET_AFTER, rfc3339, to_ms
 from sms_bridge.core.errors import NumberError
 from sms_bridge.core.events import is_writable, rejection_event, status_json, to_json
 from sms_bridge.core.guarding import Guard
-from sms_bridge.core.lanes import lane_of
-from sms_bridge.core.model import AUTO, Accepted, Order, OutboxKind, Rejected, Rejection, SendRequest, StatusError
+from sms_bridge.core.lanes import ANY, lane_of, lane_of_plan
+from sms_bridge.core.model import (
+    AUTO,
+    MODEMS,
+    Accepted,
+    Order,
+    OutboxKind,
+    Rejected,
+    Rejection,
+    SendRequest,
+    StatusError,
+)
 from sms_bridge.core.moves import status_of
 from sms_bridge.core.numbers import ContactBook, expand
+from sms_bridge.core.plan import MODEM, Facts, Plan
 from sms_bridge.core.ports import Transaction
 from sms_bridge.core.settings import CoreSettings
 from sms_bridge.core.states import OrderState, Stage
@@ -33,7 +44,10 @@ _TOO_MANY = "more than 255 parts"  # the codec's reason; a test watches it
 _MAX_VALIDITY = 63 * 7 * 86_400  # seconds; TS 23.040 9.2.3.12.1 knows no more
 # Characters of one septet each: such a text needs no counting as long as it fits into one part.
 _PLAIN = re.compile(r"[A-Za-z0-9 \r\n@$!\"#%&'()*+,\-./:;<=>?_]{1,160}")
-_ROUTES = frozenset({AUTO, "modem"})
+_ROUTES = frozenset({AUTO, MODEM, MODEMS})
+
+Planner = Callable[[Facts], Plan]
+"""The routes of a message."""
 
 
 @dataclass(slots=True)
@@ -65,10 +79,12 @@ def prepare(
     knows_modem: Callable[[str], bool],
     guard: Guard | None = None,
     tally: Tally | None = None,
+    *,
+    planner: Planner | None = None,
 ) -> Prepared:
     """Check `request` and make its orders; never raises for what the request contains. No `guard`: all go.
 
-    `tally`: what was prepared before in the same batch.
+    `tally`: what was prepared before in the same batch. Without a `planner` the modems are the only route.
     """
     prepared = Prepared(request, request.id or ulid.new(now), b"")
     transaction = "null"
@@ -77,9 +93,9 @@ def prepare(
         _check_id(request)
         marked = wishes.with_mark(request, prepared.id)
         content = _check_content(marked, settings)
-        _check_target(request, settings, knows_modem)
+        _check_target(request, settings, knows_modem, planned=planner is not None)
         if request.expect is not None or request.escalate is not None:
-            _check_wishes(request, settings, book, knows_modem)
+            _check_wishes(request, settings, book, knows_modem, planned=planner is not None)
     except _Refused as refused:
         prepared.id = prepared.id if is_writable(prepared.id) else ascii(prepared.id[:MAX_ID])
         prepared.rejections.append(_rejection(prepared, refused.code, refused.text, _sole(request)))
@@ -88,6 +104,7 @@ def prepare(
     prepared.fingerprint = fingerprint(request)
     if request.expires_in is not None:
         prepared.expires_at = now + round(request.expires_in * 1000)
+    takes_any = request.modem == AUTO and request.route in _ROUTES
     for recipient, groups in _recipients(prepared, settings, book).items():
         refusal = guard.refusal(request.source, recipient) if guard is not None else None
         if refusal is not None:
@@ -98,8 +115,11 @@ def prepare(
         if who is not None and (who.transliterate or (request.transliterate and who.language)):
             own = _check_content(marked, settings, plain=True, language=who.language)
         order = _order(prepared, recipient, now, *own, transaction)
-        if who is not None and who.modem is not None and request.modem == AUTO and knows_modem(who.modem):
+        if who is not None and who.modem is not None and takes_any and knows_modem(who.modem):
             order.modem_wanted, order.lane = who.modem, lane_of(who.modem)
+        if planner is not None and (problem := put_on_plan(order, planner)) is not None:
+            prepared.rejections.append(_rejection(prepared, *problem, recipient))
+            continue
         if guard is not None:
             if (refusal := guard.too_much(order, tally)) is not None:
                 stop = _rejection(prepared, refusal.code, refusal.text, recipient)
@@ -110,6 +130,36 @@ def prepare(
         prepared.orders.append(order)
         prepared.statuses.append(status_json(status_of(order)))
     return prepared
+
+
+def put_on_plan(order: Order, planner: Planner, route: str | None = None) -> tuple[str, str] | None:
+    """Give an order the lane of its plan; the code and the sentence where there is none.
+
+    `route`: the one to take whatever the order says; AUTO: any.
+    """
+    facts = facts_of(order)
+    if route is not None:
+        facts = replace(facts, route=route, modem=AUTO)
+    plan = planner(facts)
+    if plan.problem is not None:
+        return ("unknown_route" if plan.unknown else "no_route"), plan.problem
+    if facts.modem == AUTO:
+        order.lane = lane_of_plan(plan.routes)
+        order.plan = "" if order.lane == ANY else order.lane
+    return None
+
+
+def facts_of(order: Order) -> Facts:
+    """What a plan looks at."""
+    kind = "data" if order.data is not None or order.port is not None else "flash" if order.flash else "text"
+    return Facts(
+        to=order.to,
+        parts=order.parts,
+        kind=kind,
+        priority=-order.precedence,
+        route=order.route_wanted,
+        modem=order.modem_wanted,
+    )
 
 
 def fingerprint(request: SendRequest) -> bytes:
@@ -310,24 +360,33 @@ def _too_long(length: int, settings: CoreSettings) -> _Refused:
     return _Refused("too_long", f"{length} characters do not fit into {settings.max_parts} parts")
 
 
-def _check_target(request: SendRequest, settings: CoreSettings, knows_modem: Callable[[str], bool]) -> None:
+def _check_target(
+    request: SendRequest, settings: CoreSettings, knows_modem: Callable[[str], bool], *, planned: bool
+) -> None:
     if not request.to:
         raise _Refused("no_recipient", "there is no recipient: set `to`")
     if len(request.to) > settings.max_recipients:
         raise _Refused("too_many_recipients", f"an order takes at most {settings.max_recipients} recipients")
     if request.modem != AUTO and not knows_modem(request.modem):
         raise _Refused("unknown_modem", f"there is no modem {request.modem[:40]!a}")
-    if request.route not in _ROUTES:
-        raise _Refused("unknown_route", f"there is no route {request.route[:40]!a}")
+    if not planned and request.route not in _ROUTES:
+        raise _Refused("unknown_route", f"there is no route {request.route[:40]!a}; there are: {MODEMS}")
+    if request.modem != AUTO and request.route not in _ROUTES:
+        raise _Refused("unknown_route", f"{request.modem} is a modem: leave out `route`, or `modem`")
 
 
 def _check_wishes(
-    request: SendRequest, settings: CoreSettings, book: ContactBook, knows_modem: Callable[[str], bool]
+    request: SendRequest,
+    settings: CoreSettings,
+    book: ContactBook,
+    knows_modem: Callable[[str], bool],
+    *,
+    planned: bool,
 ) -> None:
     def try_out(step: SendRequest) -> None:
         try:
             _check_content(step, settings)
-            _check_target(step, settings, knows_modem)
+            _check_target(step, settings, knows_modem, planned=planned)
         except _Refused as refused:
             raise AskError(refused.text) from refused
 

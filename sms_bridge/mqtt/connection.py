@@ -140,6 +140,14 @@ class Connection:
         client = self._client
         if client is None or not self.up:
             raise LinkDown("not connected")
+        if qos == 1 and properties is None and "+" not in topic and "#" not in topic:
+            octets = payload.encode() if isinstance(payload, str) else payload
+            mid = client.say(topic.encode(), octets, retain=retain)
+            if mid is not None:
+                self.in_flight += 1
+                self._done[mid] = done
+                self._on_want_write()
+                return
         info = client.publish(topic, payload, qos, retain, properties if self.version == 5 else None)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise LinkDown(f"not published: {info.rc!r}")
@@ -151,8 +159,8 @@ class Connection:
 
     def ack(self, mid: int, qos: int) -> None:
         """PUBACK what came as `mid` on this connection; nothing happens when the connection is gone."""
-        if qos and self._client is not None and self.up:
-            self._client.ack(mid, qos)
+        if qos and self._client is not None and self.up and self._client.acknowledge(mid, qos):
+            self._on_want_write()
 
     async def subscribe(self, filters: tuple[str, ...]) -> None:
         """Subscribe at QoS 1, anew or over again. Raises BrokerRefused, BrokerSilent, LinkDown."""
@@ -195,8 +203,7 @@ class Connection:
         if self._paused and self._sock is not None and not self._dead:
             self._paused = False
             self._loop.add_reader(self._sock, self._readable)
-            # TLS may hold decrypted octets that no selector will tell of.
-            self._loop.call_soon(self._readable)
+            self._loop.call_soon(self._go_on)  # what was heard already, no selector will tell of
 
     def read_once(self) -> None:
         """Read some although paused, so that a PINGRESP is seen and the connection lives on."""
@@ -289,7 +296,7 @@ class Connection:
         client.on_socket_close = self._guard(self._on_socket_close)
         client.on_socket_register_write = self._guard(self._on_want_write)
         if self.settings.tls is None:
-            client.gather()
+            client.gather(self._guard(self._on_said))
         return client
 
     def _attach(self) -> None:
@@ -349,6 +356,10 @@ class Connection:
         except Exception:
             log.exception("a handler of the MQTT link failed; the link goes on")
 
+    def _go_on(self) -> None:
+        if not self._paused:
+            self._readable()
+
     def _readable(self) -> None:
         client, sock = self._client, self._sock
         if client is None or sock is None or self._dead:
@@ -363,14 +374,16 @@ class Connection:
             client.fill()
             for _ in range(READ_BURST):
                 before = self._progress
-                rc = client.loop_read()
+                rc = client.read()
                 if self._dead or rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
                     break
-                if self._progress == before or self._paused != paused:
+                if self._paused != paused:
+                    return  # `resume` goes on with it
+                if self._progress == before and not client.unread:
                     return
             else:
-                if client.unread and not self._paused:
-                    self._loop.call_soon(self._readable)
+                if client.unread:
+                    self._loop.call_soon(self._go_on)
                 return
         except Exception as error:
             log.warning("cannot read from the broker: %s", error)
@@ -455,6 +468,9 @@ class Connection:
         self._handler.message(self, message)
 
     def _on_publish(self, _client: Client, _data: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
+        self._on_said(mid, str(reason) if reason.value >= 0x80 else "")
+
+    def _on_said(self, mid: int, refusal: str) -> None:
         self._progress += 1
         if mid not in self._done:
             return
@@ -463,8 +479,7 @@ class Connection:
         if not self.in_flight:
             self._idle.set()
         if done is not None:
-            failed = reason.value >= 0x80
-            done(not failed, str(reason) if failed else "")
+            done(not refusal, refusal)
         self._handler.room(self)
 
     def _on_subscribe(self, _client: Client, _data: Any, mid: int, codes: list[ReasonCode], _properties: Any) -> None:

@@ -28,14 +28,17 @@ class QueryPort(Protocol):
     async def cancel(self, id: str) -> tuple[list[dict[str, Any]], int]:
         """Cancel what has not been begun; the statuses after that (none: no such id), and how many that were."""
 
-    async def resend(self, id: str) -> int:
-        """Send orders of unknown fate once more; how many."""
+    async def resend(self, id: str, route: str | None = None) -> tuple[int, list[str]]:
+        """Send orders of unknown fate, or that failed, once more; how many, and the ids of new ones. CoreError."""
 
     async def inbox(self, limit: int = 50, before: int | None = None) -> InboxPage:
         """Received messages, newest first."""
 
     def explain(self, to: str, parts: int) -> list[dict[str, Any]]:
         """Which modem would send it, and why not the others."""
+
+    def plan(self, to: str, parts: int, **facts: Any) -> dict[str, Any]:
+        """Which routes it would take, and why not the others."""
 
 
 ModemAction = Callable[[str], Awaitable[Any]]
@@ -124,19 +127,29 @@ class _Questions:
         return {"id": id, "cancelled": cancelled, "orders": orders}
 
     async def resend(self, fields: dict[str, Any]) -> Any:
+        """What is unknown goes again; what failed becomes a new order, as what is final stays so."""
         id = text_field(fields, "id")
-        count = await _stored(self._service.resend(id))
-        if not count:
+        route = text_field(fields, "route") if fields.get("route") is not None else None
+        count, anew = await answered(self._service.resend(id, route))
+        if not count and not anew:
             _known(id, await _stored(self._service.get(id)))
-            raise RequestError(f"nothing of {_shown(id)} is in the state unknown: nothing is sent again")
-        return {"id": id, "resent": count}
+            raise RequestError(f"nothing of {_shown(id)} is unknown or failed: nothing is sent again")
+        return {"id": id, "resent": count, "new_ids": anew}
 
     async def estimate(self, fields: dict[str, Any]) -> Any:
-        """Parts and alphabet; with a recipient also which modem would be chosen, and why."""
+        """Parts and alphabet; with a recipient also which route and modem would be chosen, and why."""
         found = _estimate(fields)
         if fields.get("to") is not None:
+            to, parts = text_field(fields, "to"), found["parts"]
+            wanted: dict[str, Any] = {
+                key: text_field(fields, key) for key in ("route", "modem") if fields.get(key) is not None
+            }
+            wanted["priority"] = whole_field(fields, "priority", 0, -128, 127) or 0
+            if fields.get("flash") is True:
+                wanted["kind"] = "flash"
             try:
-                found["modems"] = self._service.explain(text_field(fields, "to"), found["parts"])
+                found["plan"] = self._service.plan(to, parts, **wanted)
+                found["modems"] = self._service.explain(to, parts)
             except CoreError as error:
                 raise RequestError(str(error), "invalid_number") from error
         return found

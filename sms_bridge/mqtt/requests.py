@@ -31,7 +31,7 @@ KNOWN = frozenset(
 )
 # Never obeyed when the broker delivers them again.
 ONCE = frozenset(
-    {"restart", "message/resend", "modem/reset", "modem/ussd", "modem/balance", "modem/at", "sim/unlock", "self_test"}
+    "restart message/resend modem/reset modem/ussd modem/balance modem/at sim/unlock self_test resume".split()
 )
 
 T = TypeVar("T")

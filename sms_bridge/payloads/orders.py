@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import difflib
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -44,6 +45,9 @@ ALIASES = {
     "content": "text",
 }
 LATER = ("sender",)  # promised by the contract, not built yet
+
+
+_ROUTE = re.compile(r"[a-z][a-z0-9]{0,15}:[a-z0-9_-]{1,32}")  # a kind and an account, such as smpp:backup
 
 
 class Refused(Exception):
@@ -306,7 +310,7 @@ def _name(field: str, value: str, bound: str | None, found: dict[str, Any], reci
             text = f"the topic binds this to modem {bound}, but `{field}` says otherwise: leave it out"
             raise _refused("invalid_field", text, found, recipient)
         return bound
-    if value != AUTO and not is_name(value):
+    if value != AUTO and not is_name(value) and not (field == "route" and _ROUTE.fullmatch(value)):
         raise _refused("invalid_field", f"`{field}` must be {_EXPECTED[field]}", found, recipient)
     return value
 

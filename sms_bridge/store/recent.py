@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 Row = tuple[Any, ...]
@@ -20,6 +21,12 @@ class RecentRows:
         """Nothing is known: rows were deleted, or a transaction was taken back."""
         self._orders.clear()
         self._attempts.clear()
+
+    def forget(self, seqs: Iterable[int]) -> None:
+        """These were changed by a statement for many."""
+        for seq in seqs:
+            self._orders.pop(seq, None)
+            self._attempts.pop(seq, None)
 
     def order(self, seq: int) -> Row | None:
         return self._orders.get(seq)

@@ -67,15 +67,20 @@ class Attempt(_Model):
     part: int
     attempt: int
     state: str
-    modem: str
+    route: str
+    modem: str | None
+    sim: str | None
     began_at: str
     ended_at: str | None
     mr: int | None
+    message_id: str | None = Field(description="what the service centre calls it, where it says so")
     error: str | None
+    error_text: str | None
     report_status: int | None
 
 
 class StatusWithAttempts(Status):
+    plan: list[str] = Field(description="routes, the first one first")
     attempts: list[Attempt]
 
 

@@ -165,7 +165,7 @@ async def open_desk(
 ) -> AsyncIterator[Desk]:
     clock = clock or ManualClock()
     journal = await Journal.open(directory, clock=clock)
-    limits = {"limits_of": wiring.pop("limits_of")} if "limits_of" in wiring else {}
+    limits = {key: wiring.pop(key) for key in ("limits_of", "routes") if key in wiring}
     dispatcher = Dispatcher(journal, settings, clock, **limits)
     service = Service(journal, dispatcher, settings, clock, **wiring)
     desk = Desk(journal, dispatcher, service, clock)

@@ -22,6 +22,7 @@ from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.model import OutboxRow
 from sms_bridge.core.queues import Queues
 from sms_bridge.core.quota import NO_LIMITS, Limits
+from sms_bridge.core.routes import Routes
 from sms_bridge.core.service import Service
 from sms_bridge.core.settings import CoreSettings
 from sms_bridge.modems import Modems
@@ -98,6 +99,7 @@ async def house(
     modems: Iterable[ModemSettings] = (),
     latency: float = 0.0,
     quota: Limits = NO_LIMITS,
+    routes: Routes | None = None,
 ) -> AsyncIterator[House]:
     emulator = Emulator(list(personalities), tmp_path / "phones", (latency, latency), seed=1)
     await emulator.start()
@@ -123,7 +125,7 @@ async def house(
 
     mending = Mending(settings.data_dir, lambda _: None, nobody)
     fleet = Modems(settings, PinFile(settings.data_dir / "pins"), clock, mending, watch=watch)
-    dispatcher = Dispatcher(journal, CORE, clock, fleet.limits_of)
+    dispatcher = Dispatcher(journal, CORE, clock, fleet.limits_of, routes)
     service = Service(journal, dispatcher, CORE, clock, knows_modem=fleet.__contains__, own_number=fleet.own_number)
     it = House(fleet, sticks, service, dispatcher, journal)
     journal.on_outbox(it.told)

@@ -25,9 +25,12 @@ from hardware.pdu import DeliverRequest, decode, encode_deliver
 from hardware.types import Action, ReceivedPdu, SendError, SendOutcome, SendResult
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.model import ClaimantView, Finished, OutboxRow, SendRequest
+from sms_bridge.core.routes import Routes
+from sms_bridge.core.routing import RoutingSettings
 from sms_bridge.core.service import Service
 from sms_bridge.core.settings import CoreSettings
 from sms_bridge.store import Journal
+from tests.support.paper_route import PaperRoute
 
 ANNA = "+36301234567"
 START = datetime(2026, 11, 22, tzinfo=UTC)
@@ -53,16 +56,26 @@ class Worker:
     async def run(self) -> None:
         self.journal = await Journal.open(self.directory / "data")
         self.journal.on_outbox(self.publish)
-        self.dispatcher = Dispatcher(self.journal, SETTINGS)
+        self.routes = Routes(RoutingSettings(settle=0.0, back_after=0.0))
+        self.routes.add("smpp:paper")
+        self.dispatcher = Dispatcher(self.journal, SETTINGS, routes=self.routes)
         self.service = Service(self.journal, self.dispatcher, SETTINGS)
         for row in await self.journal.outbox_after(0, 100_000):
             self.publish([row])
         await self.service.start()
         modems = [self.modem(ClaimantView(f"stick{n}", f"893620000000000{n:04}")) for n in range(2)]
+        PaperRoute("smpp:paper", self.dispatcher, lambda job, part: self.answer(job.order.id, part)).start()
         if self.last:
+            self.routes.modems_in_service(["stick0", "stick1"])
             await self.finish(modems)
         else:
-            await asyncio.gather(self.submit(), self.receive(), *modems)
+            await asyncio.gather(self.submit(), self.receive(), self.weather(), *modems)
+
+    async def weather(self) -> None:
+        """The modems come and go: what waits for them is the other route's then."""
+        while True:
+            self.routes.modems_in_service(["stick0", "stick1"][: self.random.randint(0, 2)])
+            await asyncio.sleep(self.random.random() * 0.01)
 
     async def finish(self, modems: list) -> None:
         tasks = [asyncio.create_task(modem) for modem in modems]
@@ -122,12 +135,16 @@ class Worker:
                 part = job.after(finished)
 
     async def network(self, id: str, part: int) -> SendResult:
+        result = self.answer(id, part)
+        await asyncio.sleep(self.random.random() * 0.003)
+        return result
+
+    def answer(self, id: str, part: int) -> SendResult:
         chance = 1.0 if self.last else self.random.random()
         if chance < 0.2:
             error = SendError("cms_41", "temporary failure", Action.RETRY_SAME)
             return SendResult(SendOutcome.NOT_SENT, error=error)
         self.note("ledger", id, part)
-        await asyncio.sleep(self.random.random() * 0.003)
         if chance < 0.3:
             return SendResult(SendOutcome.UNKNOWN, error=SendError("timeout", "no result", Action.UNKNOWN))
         return SendResult(SendOutcome.SENT, mr=self.random.randrange(256))

@@ -43,6 +43,7 @@ class Core:
         self.journal = journal
         self.dispatcher = dispatcher
         self.service = Service(journal, dispatcher, SETTINGS)
+        self.begun = 0  # requests whose commit was begun
         self.taken: list[SendRequest] = []  # committed, in order
         self.batches: list[int] = []
         self.rejected: list[Rejection] = []
@@ -51,6 +52,7 @@ class Core:
         self.gate: asyncio.Event | None = None  # commits wait for it
 
     async def submit(self, batch: list[SendRequest]) -> list[Accepted | Rejected]:
+        self.begun += len(batch)
         if self.gate is not None:
             await self.gate.wait()
         if self.failing:

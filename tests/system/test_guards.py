@@ -70,3 +70,25 @@ def test_two_machines_that_answer_each_other_stop_after_five(tmp_path: Path):
                 break
         assert (n, status["error"]["code"], len(sent_to(stack))) == (5, "loop", 5)
         assert "rejected lately" in observer.request("health_check")["data"]["warnings"][0]
+
+
+def test_people_are_added_by_request_and_written_to_by_name_also_after_a_restart(stack):
+    observer = stack.observer
+    assert observer.request("contacts/set", contact="cili", number=ANNA)["data"] == {
+        "contact": "cili",
+        "replaced": False,
+    }
+    observer.request("groups/set", group="girls", members=["cili", "06 20 555 1234"])
+    refused = observer.request("contacts/remove", contact="cili")
+    assert (refused["status"], "a member of girls" in refused["error"]) == ("error", True)
+    since = len(observer.seen)
+    stack.restart_bridge()
+    info = observer.wait_for("bridge/info", lambda p: True, since=since).payload
+    assert (info["config"]["contacts"], info["config"]["groups"]) == (["cili"], ["girls"])
+    stack.wait_ready(since=since)
+    observer.publish("out/cili", "by name")
+    observer.publish("out/girls", "to the group")
+    wait_until(lambda: len(sent_to(stack)) == 3, 10, "all three are sent")
+    assert sorted(sent_to(stack)) == ["+36205551234", ANNA, ANNA]
+    stack.emulation.do("deliver", modem=0, **{"from": ANNA, "text": "hello"})
+    assert observer.wait_for("in", lambda p: p["text"] == "hello").payload["contact"] == "cili"

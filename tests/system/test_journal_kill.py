@@ -28,6 +28,7 @@ def test_killed_again_and_again_it_keeps_every_promise(tmp_path):
     published = read_facts(tmp_path, "published", ROUNDS)
     rows = check_outbox(published)
     statuses = [json.loads(payload) for kind, payload in rows if kind == "status"]
+    assert {status["route"] for status in statuses} >= {"modem", "smpp:paper"}
     check_orders(statuses, read_facts(tmp_path, "acked", ROUNDS), read_facts(tmp_path, "ledger", ROUNDS))
     check_inbound(
         [json.loads(payload) for kind, payload in rows if kind == "in"], read_facts(tmp_path, "stored", ROUNDS)

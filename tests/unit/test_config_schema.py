@@ -106,6 +106,8 @@ VALUES: list[Any] = [
         [{"url": "http://h/x"}],
         ["*102*{digits}#"],
     ),
+    *("failover", "flash", ["modems"], ["smpp:backup"], [{"routes": ["modems"]}]),
+    *({"modems": 2}, {"smpp:backup": {"+36": 0.02, "+": 0.1}}, {"modems": {"36": 1}}),
     *({}, {"x": 1}, {"anna": "+36301234567"}, {"123": "+36301234567"}, {"family": ["anna", "112"]}),
     *({"anna": {"number": "+36301234567", "quiet_hours": "22:00-07:00"}}, {"anna": {"number": 1}}, {"anna": {}}),
     *({"family": {"members": ["anna"]}}, {"family": {}}, ["22:00-07:00", "sat-sun 0:00-9:00"]),
@@ -118,6 +120,7 @@ NEEDED = {
     "webhooks": {"url": "http://h/x"},
     "balance": {"pattern": "(?P<amount>.)"},
     "sms": {"to": "1755", "text": "B"},
+    "rules": {"routes": ["modems"]},
     "power_switch": {"topic": "plug/set", "off": "OFF", "on": "ON"},
 }
 

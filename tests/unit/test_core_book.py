@@ -64,6 +64,7 @@ async def test_what_is_added_is_there_at_once_and_after_a_restart(tmp_path):
         (lambda book: book.set_group("all", Group(("@family",))), "is a group"),
         (lambda book: book.set_group("all", Group(("@nobody",))), "no contact"),
         (lambda book: book.set_contact("bad", Contact("+1;")), "not a phone number"),
+        (lambda book: book.set_contact("bad", Contact("@anna")), "not a phone number"),
         (lambda book: book.remove_contact("nobody"), "there is no contact"),
         (lambda book: book.remove_contact("bela"), "a member of men"),
     ],

@@ -410,10 +410,10 @@ async def test_failover_with_nobody_to_fail_over_to_holds(desk):
 async def test_a_person_may_send_an_unknown_message_again(desk):
     await desk.order("a")
     await desk.send(unknown())
-    assert await desk.service.resend("a") == 1
+    assert await desk.service.resend("a") == (1, [])
     await desk.send(sent(), job=await claim(desk))
     assert desk.states("a") == ["queued", "sending", "unknown", "sent"]
-    assert await desk.service.resend("a") == 0
+    assert await desk.service.resend("a") == (0, [])
 
 
 async def test_a_late_result_while_the_second_try_is_under_way(desk):

@@ -184,6 +184,19 @@ async def test_a_message_of_which_a_part_is_out_is_finished(desk):
     assert desk.states("a")[-1] == "sent"
 
 
+async def test_the_rest_of_a_message_whose_modem_was_lost_is_finished_in_a_pause(desk):
+    switch = holds(desk)
+    await desk.order("a", "x" * 300)
+    job = await claimed(desk)
+    assert await desk.dispatcher.begin(job, 0)
+    await desk.told(desk.dispatcher.finish(Finished(job, 0, sent(1))))
+    desk.dispatcher.release(job)
+    await switch.pause()
+    rest = await desk.send(sent(2))
+    assert [part.index for part in rest.parts] == [1]
+    assert desk.states("a")[-1] == "sent"
+
+
 async def test_urgent_orders_go_though_it_is_paused(desk):
     switch = holds(desk, urgent=100)
     await switch.pause()

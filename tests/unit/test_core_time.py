@@ -337,7 +337,7 @@ async def test_a_person_may_send_again_what_has_expired(tmp_path):
         desk.clock.forward(2 * HOUR)
         await desk.tick()
         for id in "ab":
-            assert await desk.service.resend(id) == 1
+            assert await desk.service.resend(id) == (1, [])
             await desk.tick()
             await desk.send(sent(), job=await desk.dispatcher.claim(STICK))
             assert desk.states(id)[-1] == "sent"

@@ -138,7 +138,7 @@ def test_packets_cut_anywhere_are_read_whole(pair: tuple[socket.socket, socket.s
             theirs.send(piece)
             client.fill()
             while client.unread:
-                client.loop_read()
+                client.read()
         assert [one.payload for one in heard] == payloads
 
 
@@ -151,11 +151,11 @@ def test_the_end_of_the_connection_is_seen_after_what_came_before_it(
     theirs.send(framed(publish(MQTTProtocolVersion.MQTTv5, b"t", 7, b"last")))
     theirs.close()
     client.fill()
-    client.loop_read()
+    client.read()
     assert [one.payload for one in heard] == [b"last"]
     assert client.socket() is not None
     client.fill()
-    client.loop_read()
+    client.read()
     assert client.socket() is None
 
 
@@ -163,7 +163,7 @@ def test_what_the_socket_does_not_take_waits_in_its_order(pair: tuple[socket.soc
     ours, theirs = pair
     client, _ = lean(MQTTProtocolVersion.MQTTv5)
     client._sock = ours
-    client.gather()
+    client.gather(lambda *_: None)
     said = [bytes([n]) * 50_000 for n in range(40)]
     for one in said:
         assert client._sock_send(one) == len(one)
@@ -176,3 +176,61 @@ def test_what_the_socket_does_not_take_waits_in_its_order(pair: tuple[socket.soc
     while len(heard) < sum(map(len, said)):
         heard += theirs.recv(1 << 20)
     assert heard == b"".join(said)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@given(
+    topic=st.text("abc/é", min_size=1, max_size=200).map(str.encode),
+    payload=st.one_of(st.binary(max_size=40), st.integers(100, 20_000).map(bytes)),
+    retain=st.booleans(),
+)
+def test_a_publish_is_written_as_paho_writes_it(
+    version: MQTTProtocolVersion, topic: bytes, payload: bytes, retain: bool
+) -> None:
+    ours, theirs = lean(version)[0], plain(version)[0]
+    ours.gather(lambda *_: None)
+    theirs._sock = object()  # type: ignore[assignment]  # connected, as far as this goes
+    theirs.on_socket_register_write = lambda *_: None
+    mid = ours.say(topic, payload, retain=retain)
+    theirs._send_publish(mid or 0, topic, payload, 1, retain)
+    assert ours._said == theirs._out_packet[0]["packet"]
+    theirs._sock = None
+
+
+@pytest.mark.parametrize(
+    ("answer", "refused"),
+    [(b"\x40\x02%b", ""), (b"\x40\x03%b\x10", ""), (b"\x40\x04%b\x00\x00", ""), (b"\x40\x03%b\x87", "Not authorized")],
+)
+def test_what_was_said_is_acknowledged_once(
+    pair: tuple[socket.socket, socket.socket], answer: bytes, refused: str
+) -> None:
+    ours, theirs = pair
+    client, _ = lean(MQTTProtocolVersion.MQTTv5)
+    client._sock = ours
+    told: list[tuple[int, str]] = []
+    client.gather(lambda mid, why: told.append((mid, why)))
+    mids = [client.say(b"t", b"x", retain=False) for _ in range(3)]
+    client.drain()
+    assert len(theirs.recv(100)) == 3 * 9
+    for mid in (*reversed(mids), mids[0]):  # the last one is nobody's
+        assert mid is not None
+        theirs.send(answer % mid.to_bytes(2))
+    client.fill()
+    while client.unread:
+        assert client.read() == 0
+    assert told == [(mid, refused) for mid in reversed(mids)]
+    told.clear()
+    for cut in range(1, len(answer % b"..")):
+        mid = client.say(b"t", b"x", retain=False)
+        assert mid is not None
+        packet = answer % mid.to_bytes(2)
+        for piece in (packet[:cut], packet[cut:]):
+            theirs.send(piece)
+            client.fill()
+            assert client.read() == 0
+        assert told.pop() == (mid, refused)
+    client.drain()
+    theirs.recv(1000)
+    assert client.acknowledge(7, 1)
+    client.drain()
+    assert theirs.recv(100) == b"\x40\x02\x00\x07"
