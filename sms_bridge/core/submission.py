@@ -117,14 +117,13 @@ def prepare(
         order = _order(prepared, recipient, now, *own, transaction)
         if who is not None and who.modem is not None and takes_any and knows_modem(who.modem):
             order.modem_wanted, order.lane = who.modem, lane_of(who.modem)
-        if planner is not None and (problem := put_on_plan(order, planner)) is not None:
+        first = who.route if who is not None and takes_any else None
+        if planner is not None and (problem := put_on_plan(order, planner, first=first)) is not None:
             prepared.rejections.append(_rejection(prepared, *problem, recipient))
             continue
         if guard is not None:
             if (refusal := guard.too_much(order, tally)) is not None:
-                stop = _rejection(prepared, refusal.code, refusal.text, recipient)
-                stop.retryable = refusal.retryable
-                prepared.stopped.append(stop)
+                prepared.stopped.append(_rejection(prepared, *refusal[:2], recipient, refusal.retryable))
                 continue
             _keep_quiet(order, groups, guard, now)
         prepared.orders.append(order)
@@ -132,10 +131,12 @@ def prepare(
     return prepared
 
 
-def put_on_plan(order: Order, planner: Planner, route: str | None = None) -> tuple[str, str] | None:
+def put_on_plan(
+    order: Order, planner: Planner, route: str | None = None, first: str | None = None
+) -> tuple[str, str] | None:
     """Give an order the lane of its plan; the code and the sentence where there is none.
 
-    `route`: the one to take whatever the order says; AUTO: any.
+    `route`: the one to take whatever the order says; AUTO: any. `first`: the one to begin with, if the plan has it.
     """
     facts = facts_of(order)
     if route is not None:
@@ -144,7 +145,8 @@ def put_on_plan(order: Order, planner: Planner, route: str | None = None) -> tup
     if plan.problem is not None:
         return ("unknown_route" if plan.unknown else "no_route"), plan.problem
     if facts.modem == AUTO:
-        order.lane = lane_of_plan(plan.routes)
+        routes = (first, *(each for each in plan.routes if each != first)) if first in plan.routes else plan.routes
+        order.lane = lane_of_plan(routes)
         order.plan = "" if order.lane == ANY else order.lane
     return None
 
@@ -490,8 +492,9 @@ def _deadline(request: SendRequest) -> int | None:
     return to_ms(request.deadline) if request.deadline else None
 
 
-def _rejection(prepared: Prepared, code: str, text: str, to: str | None) -> Rejection:
-    return Rejection(code, text, prepared.id, to, None if code == BAD_TRANSACTION else prepared.request.transaction)
+def _rejection(prepared: Prepared, code: str, text: str, to: str | None, retryable: bool = False) -> Rejection:
+    transaction = None if code == BAD_TRANSACTION else prepared.request.transaction
+    return Rejection(code, text, prepared.id, to, transaction, retryable)
 
 
 def _sole(request: SendRequest) -> str | None:

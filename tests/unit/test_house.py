@@ -15,6 +15,7 @@ import pytest
 
 from sms_bridge.cli import COMMANDS
 from sms_bridge.config import load
+from sms_bridge.config.document import read
 from sms_bridge.config.schema import json_schema
 from sms_bridge.payloads.orders import parse_order
 
@@ -164,6 +165,24 @@ def test_payloads_in_the_pages_are_json_and_orders_are_taken() -> None:
             parse_order(words[words.index("-d") + 1].encode())
             orders += 1
     assert orders >= 4
+
+
+def test_automations_in_the_pages_are_yaml_and_their_orders_are_taken() -> None:
+    orders = 0
+    for page, text in blocks("text"):
+        if not text.startswith("alias:"):
+            continue
+        automation = read(text.encode(), page).data
+        assert automation.keys() >= {"alias", "triggers", "actions"}
+        for action in automation["actions"]:
+            if action.get("action") != "mqtt.publish":
+                continue
+            template = re.fullmatch(r"\{\{ (\{.*\}) \| to_json \}\}", action["data"]["payload"], re.DOTALL)
+            assert template
+            assert action["data"]["topic"] == "sms/out"
+            parse_order(re.sub(r"(?<=: )question\b", '"question-1"', template[1]).encode())
+            orders += 1
+    assert orders >= 2
 
 
 def test_commands_in_the_pages_exist() -> None:
