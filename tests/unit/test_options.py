@@ -157,9 +157,9 @@ def test_a_copy_without_secrets_opens_no_door() -> None:
 
 
 def test_a_folder_belongs_to_one_bridge(tmp_path: Path) -> None:
-    with FolderLock(tmp_path):
-        with pytest.raises(StoreRefused, match=rf"a bridge works in .* \(process {os.getpid()}\)"):
-            FolderLock(tmp_path).take()
+    held = rf"a bridge works in .* \(process {os.getpid()}\)"
+    with FolderLock(tmp_path), pytest.raises(StoreRefused, match=held):
+        FolderLock(tmp_path).take()
     with FolderLock(tmp_path):
         pass
     with pytest.raises(StoreRefused, match="cannot be opened"):
