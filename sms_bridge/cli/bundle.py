@@ -39,7 +39,7 @@ SHORTEST_SECRET = 4  # characters: a PIN has as many; anything shorter stands ev
 # Never shown, whatever they hold: who one is, what one may, what one writes. By key of the settings.
 SECRETS: Final = frozenset(
     {"password", "username", "pin", "number", "imei", "iccid", "sim", "client_id", "to", "text", "senders", "payload",
-     "off", "on", "replies", "contacts", "groups", "token", "secret", "headers", "url"}
+     "off", "on", "replies", "contacts", "groups", "token", "secret", "headers", "url", "totp"}
 )  # fmt: skip
 # What a live modem says of whose it is.
 IDENTITIES: Final = ("imei", "iccid", "imsi", "number", "smsc")

@@ -54,7 +54,7 @@ def take(talk: Talk) -> bool:
         route=step.route,
         modem=step.modem,
         state=first.state.value,
-        error=result.rejections[0].text if row.state is StepState.FAILED and result.rejections else None,
+        error=result.rejections[0].text if result.rejections else None,
     )
     return True
 

@@ -17,6 +17,7 @@ from sms_bridge.core.talk import NOTHING, Heard, Listener, Noted, Talk
 
 MOST = 20  # questions to one recipient that are looked at, the newest
 AMONG = 2_000  # of the latest orders is looked for the one that an unasked reply may answer
+LATEST = 3600.0  # s after its time, at least, in which a question may still be answered too late
 KINDS = frozenset({"text", "flash"})
 
 _GONE_OUT = frozenset({OrderState.SENT, OrderState.DELIVERED, OrderState.UNKNOWN})
@@ -105,7 +106,7 @@ def _correlated(talk: Talk, heard: Heard, listener: Listener) -> Noted:
 
 
 def _candidates(talk: Talk, sender: str) -> list[_Candidate]:
-    """Questions that `sender` may answer, newest first."""
+    """Questions that `sender` may answer: open ones, then late ones, each newest first."""
     found = talk.tx.questions_of(sender, MOST)
     if not found and sender.isdigit() and len(sender) >= 7:
         # A number in national form, and no region to complete it with: as good as its last digits (domain A7.2).
@@ -117,8 +118,11 @@ def _candidates(talk: Talk, sender: str) -> list[_Candidate]:
         order = talk.tx.order(question.order_seq)
         if order is None or order.state not in _MAY_BE_OUT:
             continue
-        over = question.expires_at is not None and question.expires_at <= talk.now
-        result.append(_Candidate(question, order, question.state is Asked.LATE or (question.state in _ASKED and over)))
+        since = talk.now - question.expires_at if question.expires_at is not None else -1  # ms, after its time
+        late = question.state is Asked.LATE or (question.state in _ASKED and since >= 0)
+        if late and since > max(LATEST, talk.settings.replies.window) * 1000:
+            continue  # nobody remembers what was asked
+        result.append(_Candidate(question, order, late))
     return result
 
 

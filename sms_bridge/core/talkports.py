@@ -15,7 +15,7 @@ class TalkReader(Protocol):
     """Reads."""
 
     def questions_of(self, recipient: str, limit: int) -> list[Question]:
-        """The questions to this recipient that are not over, newest first."""
+        """The questions to this recipient that are not over: open ones, then late ones, each newest first."""
 
     def questions_like(self, tail: str, limit: int) -> list[Question]:
         """The same for all recipients whose number ends so (seven digits)."""

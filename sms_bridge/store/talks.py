@@ -79,7 +79,8 @@ class TalkReads:
         return [Dispatch(*row) for row in self._db.execute(sql, (limit,))]
 
     def _questions(self, where: str, value: str | int, limit: int) -> list[Question]:
-        sql = f"SELECT {_QUESTION} FROM questions q {where} ORDER BY q.order_seq DESC LIMIT ?"
+        order = "ORDER BY q.state NOT IN ('new', 'open'), q.state <> 'late', q.order_seq DESC"
+        sql = f"SELECT {_QUESTION} FROM questions q {where} {order} LIMIT ?"
         return [_question(row) for row in self._db.execute(sql, (value, limit))]
 
 

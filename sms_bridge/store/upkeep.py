@@ -25,6 +25,12 @@ _BOOT, _OFFSET, _RAN = "clock_boot", "clock_offset", "ran"  # rows of `meta`
 # no longer than that anyway stays as it is.
 MOVED = "CASE WHEN :by > 0 OR {x} > :now + :most THEN min({x} + :by, :now + :most) ELSE {x} END"
 
+# An order that something is still to come of: an answer, or a step of its escalation.
+AWAITED = (
+    "(EXISTS (SELECT 1 FROM escalations e WHERE e.order_seq = orders.seq AND e.state = 'waits') "
+    "OR EXISTS (SELECT 1 FROM questions q WHERE q.order_seq = orders.seq AND q.state IN ('new', 'open')))"
+)
+
 
 class Upkeep(Routed):
     """Implements `core.ports.Upkeep`."""
@@ -149,8 +155,8 @@ class Upkeep(Routed):
     def _purge_orders(self, cutoffs: Cutoffs, limit: int) -> int:
         """Oldest first, going on where the last look ended: orders that never end must not bar the way."""
         sql = (
-            "SELECT seq, stage = 'done' AND state_at < ?, state_at FROM orders WHERE seq > ? AND seq <= ? "
-            "ORDER BY seq LIMIT ?"
+            f"SELECT seq, stage = 'done' AND state_at < ? AND NOT {AWAITED}, state_at FROM orders "
+            "WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
         )
         cutoff = cutoffs.ended_before
         seen = self._db.execute(sql, (cutoff, self._purged_to, cutoffs.orders, limit)).fetchall()

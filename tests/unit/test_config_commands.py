@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import json
 
 import pytest
 
+from sms_bridge.cli.bundle import _configuration
 from sms_bridge.config import load
 from sms_bridge.config.errors import ConfigError
 from sms_bridge.config.schema import ROOT
@@ -51,6 +53,13 @@ def test_a_command_with_all_there_is(tmp_path):
         limit=(3, 86_400.0),
     )
     assert "12345" not in repr(plan)
+
+
+def test_a_bundle_has_none_of_its_secrets(tmp_path):
+    settings = load(write(tmp_path, WHOLE.replace("confirm: 2m", "max_age: 2m")), environ={})
+    shown = json.dumps(_configuration(settings, None))
+    assert "max_age" in shown
+    assert not any(secret in shown for secret in ("12345", SECRET, "+3620"))
 
 
 def test_the_secret_from_a_file_or_the_environment(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from hardware.types import Action
 from sms_bridge.core.asking import Escalate, Expect, Option, Step, Until
-from sms_bridge.core.model import Accepted, Rejected
+from sms_bridge.core.model import Accepted, Cutoffs, Rejected
 from sms_bridge.core.settings import CoreSettings
 from tests.support.desk import ANNA, START, STICK, ManualClock, deliver, open_desk, refused, sent, unknown
 
@@ -263,3 +263,19 @@ async def test_nothing_is_asked_for_longer_than_the_order_is_kept(tmp_path):
     async with open_desk(tmp_path, CoreSettings(retention_days=1 / 24)) as desk:
         assert isinstance(await desk.order("a", escalate=Escalate((Step(3601, modem="x"),))), Rejected)
         assert isinstance(await desk.order("b", expect=Expect(3600)), Accepted)
+
+
+async def test_an_order_whose_steps_wait_is_not_purged(tmp_path):
+    """Retention may have been shortened since it was accepted."""
+    clock = ManualClock()
+    async with open_desk(tmp_path, SETTINGS, clock) as desk:
+        await desk.order("alarm", "Fire", escalate=Escalate((Step(2 * 86_400, ("@boss",)),)))
+        await desk.order("other", "Fire")
+        for mr in (1, 2):
+            await desk.send(sent(mr))
+        await later(desk, 40 * 3600)
+        gone = Cutoffs(9, 0, 0, 0, 0, 0, ended_before=desk.clock.now())
+        await desk.journal.write(lambda tx: tx.purge(gone, 100))
+        assert await desk.service.get("other") == []
+        await later(desk, 8 * 3600)
+        assert steps(desk) == ["alarm/e1"]

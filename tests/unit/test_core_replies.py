@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hardware.types import Action
 from sms_bridge.core.answers import GAP
 from sms_bridge.core.asking import Expect, Option, choose, fold, take_token, token_of, with_token
+from sms_bridge.core.model import InboundMessage
 from sms_bridge.core.settings import CoreSettings, ReplySettings
 from tests.support.desk import ANNA, START, STICK, ManualClock, deliver, open_desk, refused, sent, unknown
 
@@ -179,6 +180,22 @@ async def test_a_time_out_is_an_event_and_a_late_answer_says_so_and_opens_nothin
     assert (await say(desk, "1"))["reply"] is None
 
 
+async def test_after_a_day_nobody_answers_any_more(desk):
+    await ask(desk)
+    for _ in range(2):
+        desk.clock.forward(86_400)
+        await desk.tick()
+    assert (await say(desk, "1"))["reply"] is None
+
+
+async def test_an_open_question_is_not_hidden_by_many_that_are_answered(desk):
+    await ask(desk, "first", Expect(6000, (Option.of("a", "x"),)))
+    for n in range(25):
+        await ask(desk, f"q{n}")
+        await say(desk, "1")
+    assert (await say(desk, "a"))["in_reply_to"] == "first"
+
+
 async def test_a_reply_that_comes_before_the_tick_is_late_all_the_same_and_the_event_comes_first(desk):
     await ask(desk)
     desk.clock.forward(601)
@@ -306,3 +323,11 @@ async def test_our_own_sims_get_no_automatic_answer(tmp_path):
         await ask(desk, "a", Expect(600, GATE, help="?"))
         await say(desk, "what?")
         assert not [status for status in desk.published("status") if status["id"].startswith("answer-")]
+
+
+async def test_what_a_route_receives_answers_too(desk):
+    await ask(desk)
+    message = InboundMessage("smpp:backup", ANNA, None, "1", None, "gsm7", desk.clock.now())
+    await desk.told(desk.service.receive_messages([message]))
+    published = desk.published("in")[-1]
+    assert (published["route"], published["in_reply_to"], published["reply"]["value"]) == ("smpp:backup", "q", "open")

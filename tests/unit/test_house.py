@@ -15,6 +15,7 @@ import pytest
 
 from sms_bridge.cli import COMMANDS
 from sms_bridge.config import load
+from sms_bridge.config.document import read
 from sms_bridge.config.schema import json_schema
 from sms_bridge.payloads.orders import parse_order
 
@@ -166,6 +167,24 @@ def test_payloads_in_the_pages_are_json_and_orders_are_taken() -> None:
     assert orders >= 4
 
 
+def test_automations_in_the_pages_are_yaml_and_their_orders_are_taken() -> None:
+    orders = 0
+    for page, text in blocks("text"):
+        if not text.startswith("alias:"):
+            continue
+        automation = read(text.encode(), page).data
+        assert automation.keys() >= {"alias", "triggers", "actions"}
+        for action in automation["actions"]:
+            if action.get("action") != "mqtt.publish":
+                continue
+            template = re.fullmatch(r"\{\{ (\{.*\}) \| to_json \}\}", action["data"]["payload"], re.DOTALL)
+            assert template
+            assert action["data"]["topic"] == "sms/out"
+            parse_order(re.sub(r"(?<=: )question\b", '"question-1"', template[1]).encode())
+            orders += 1
+    assert orders >= 2
+
+
 def test_commands_in_the_pages_exist() -> None:
     used = {match[1] for line in shell_lines() for match in re.finditer(r"\bsms-bridge ([a-z]+)", line)}
     assert used <= COMMANDS.keys()
@@ -191,6 +210,7 @@ def test_every_key_is_in_the_page_of_the_configuration() -> None:
     properties = json_schema()["properties"]
     keys = [*properties["mqtt"]["properties"], *properties["modems"]["items"]["properties"]]
     keys += [key for name in properties for key in properties[name].get("properties", {})]
+    keys += properties["smpp"]["additionalProperties"]["properties"]
     missing = [key for key in keys if f"`{key}`" not in text]
     missing += [name for name in properties if not re.search(rf"^## .*\b{name}\b", text, re.MULTILINE)]
     assert not missing
