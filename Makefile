@@ -10,7 +10,7 @@ PATHS := hardware sms_bridge tests bench
 WORKERS ?= 2
 ARGS ?=
 
-.PHONY: help run install test test-quick test-plug test-kill test-kernel test-ha soak lint bench nightly clean distclean
+.PHONY: help run docs install test test-quick test-plug test-kill test-kernel test-ha soak lint bench nightly clean distclean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -53,6 +53,9 @@ soak: ## a mixed load while things go wrong at random, and the count (DURATION=3
 
 install: ## as a service of this machine (systemd, udev rules); sudo make install
 	@scripts/install.sh
+
+docs: ## write the pages that are made from the code: schemas, AsyncAPI, OpenAPI, every key
+	@scripts/docs.sh
 
 lint: ## ruff, mypy and import-linter
 	@scripts/bootstrap.sh test

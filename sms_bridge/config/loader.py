@@ -46,8 +46,11 @@ log = logging.getLogger(__name__)
 
 ENV_FILE = "SMS_BRIDGE_CONFIG"
 ENV_PASSWORD = "SMS_BRIDGE_MQTT_PASSWORD"
+# Where the configuration names no broker: a container is told of one so.
+ENV_HOST, ENV_PORT, ENV_USERNAME = "SMS_BRIDGE_MQTT_HOST", "SMS_BRIDGE_MQTT_PORT", "SMS_BRIDGE_MQTT_USERNAME"
 FILE_NAME = "sms-bridge.yaml"
 PLACES = (Path(FILE_NAME), Path("/etc") / FILE_NAME)
+SERVICE = Path("/var/lib/sms-bridge") / FILE_NAME  # where the service's options are, for who looks at it with sudo
 MAX_PASSWORD_FILE = 4096
 MIN_SECRET = 16  # characters of a token or secret that stands in a file or in the environment
 
@@ -61,7 +64,7 @@ def find(environ: Mapping[str, str] = os.environ, data_dir: Path | None = None) 
     if environ.get(ENV_FILE):
         return Path(environ[ENV_FILE])
     own = (data_dir or default_data_dir(environ)) / FILE_NAME
-    return next((place for place in (*PLACES, own) if _exists(place)), None)
+    return next((place for place in (*PLACES, own, SERVICE) if _exists(place)), None)
 
 
 def load(
@@ -77,9 +80,25 @@ def load(
     `raw`: the text that is to stand there, instead of what does. `upgrade`: a file of an older version is rewritten.
     """
     if path is None:
-        mqtt = MqttSettings(password=environ.get(ENV_PASSWORD))
+        mqtt = MqttSettings(**{"password": environ.get(ENV_PASSWORD), **_broker_of(environ)})
         return Settings(mqtt=mqtt, data_dir=data_dir or default_data_dir(environ))
     return _Loader(path, data_dir, environ, raw).settings(upgrade)
+
+
+def _broker_of(environ: Mapping[str, str]) -> dict[str, Any]:
+    """The broker that the environment names: containers get it so. ConfigError."""
+    host = environ.get(ENV_HOST, "").strip().strip("[]")
+    if not host:
+        return {}
+    found: dict[str, Any] = {"host": host, "local": False}
+    if environ.get(ENV_USERNAME):
+        found["username"] = environ[ENV_USERNAME]
+    port = environ.get(ENV_PORT, "").strip()
+    if port:
+        if not port.isascii() or not port.isdigit() or len(port) > 5 or not 0 < int(port) < 65_536:
+            raise ConfigError([Problem("the environment", 0, 0, ENV_PORT, "must be a whole number from 1 to 65535")])
+        found["port"] = int(port)
+    return found
 
 
 def _exists(path: Path) -> bool:
@@ -151,6 +170,7 @@ class _Loader:
         from sms_bridge.config.sections.guards import guard_settings
         from sms_bridge.config.sections.people import contact, group
         from sms_bridge.config.sections.routing import routing_settings
+        from sms_bridge.config.sections.smpp import smpp_settings
 
         data_dir = self._data_dir
         if data_dir is None:
@@ -159,7 +179,7 @@ class _Loader:
             mqtt=self._mqtt(data.get("mqtt", {}), document),
             modems=tuple(self._modem(index, modem, data) for index, modem in enumerate(data.get("modems", []))),
             usb=UsbSettings(**data.get("usb", {})),
-            virtual_modems=VirtualModemSettings(**data.get("virtual_modems", {})),
+            virtual_modems=VirtualModemSettings(**data.get("virtual_modems", _virtual(data))),
             default_region=data.get("default_region"),
             data_dir=data_dir,
             inbound=InboundSettings(**data.get("inbound", {})),
@@ -182,6 +202,7 @@ class _Loader:
             groups=MappingProxyType({name: group(entry) for name, entry in data.get("groups", {}).items()}),
             web=self._web(data["web"], document) if "web" in data else None,
             guards=guard_settings(data.get("guards", {})),
+            smpp=smpp_settings(data.get("smpp", {}), self._environ, self._resolve, partial(self._problem, document)),
             routing=routing_settings(data.get("routing", {})),
             webhooks=tuple(
                 webhook_settings(entry, index, self._secret(document))
@@ -202,6 +223,8 @@ class _Loader:
         if "host" in given:
             given["host"] = given["host"].strip("[]")
             given["local"] = False
+        else:
+            given |= _broker_of(self._environ)
         if "password_file" in data:
             given["password"] = self._password(data["password_file"], document)
         elif "password" not in given:
@@ -298,6 +321,11 @@ class _Loader:
         from sms_bridge.config.report import problem_at
 
         self._problems.append(problem_at(document, self._file, path, message, hint))
+
+
+def _virtual(data: dict[str, Any]) -> dict[str, Any]:
+    """What is not said of virtual modems: they must not be sent through where there is a message centre."""
+    return {"count": 0} if any(account.get("enabled", True) for account in data.get("smpp", {}).values()) else {}
 
 
 def _recovery(data: dict[str, Any]) -> RecoverySettings:

@@ -6,7 +6,7 @@ Counted is what was accepted, on a clock that never jumps. The loop counts and a
 from __future__ import annotations
 
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple, TypeVar
 
@@ -18,30 +18,33 @@ T = TypeVar("T")
 ANSWERED = 60.0  # s after a message within which an order to its sender is an answer to it
 LONGEST = float(DAY)  # s; no rate looks further back
 MOST = 1000  # in one rate; budgets know no bound
-_KEYS = 20_000  # of one kind, until those that are over are forgotten
+_KEYS = 10_000  # of one kind, until those that are over are forgotten
 
 
 class Spent(NamedTuple):
     """An accepted order."""
 
     number: str
-    content: int  # a hash of the text, or of the octets
+    content: int  # a hash of the number and the text, or the octets
     parts: int
+    cost: float = 0.0  # in the money of the routes' costs; 0: nobody knows
 
 
 class Tally:
     """What one batch asks for, before any of it is accepted."""
 
     def __init__(self) -> None:
-        self.texts: Counter[tuple[str, int]] = Counter()
-        self.numbers: Counter[str] = Counter()
+        self.texts: dict[int, int] = {}
+        self.numbers: dict[str, int] = {}
         self.messages = self.parts = 0
+        self.cost = 0.0
 
     def add(self, order: Spent) -> None:
-        self.texts[order.number, order.content] += 1
-        self.numbers[order.number] += 1
+        self.texts[order.content] = self.texts.get(order.content, 0) + 1
+        self.numbers[order.number] = self.numbers.get(order.number, 0) + 1
         self.messages += 1
         self.parts += order.parts
+        self.cost += order.cost
 
 
 class Brakes:
@@ -50,11 +53,11 @@ class Brakes:
     def __init__(self, settings: GuardSettings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
-        self._texts: dict[tuple[str, int], deque[float]] = {}
-        self._numbers: dict[str, deque[float]] = {}
-        self._answers: dict[str, deque[float]] = {}
+        self._texts: dict[int, list[float]] = {}
+        self._numbers: dict[str, list[float]] = {}  # while somebody asks for them
+        self._answers: dict[str, list[float]] = {}
         self._heard: dict[str, float] = {}  # number -> when it wrote last
-        self._minutes: deque[list[float]] = deque()  # [minute, messages, parts] of the last day
+        self._minutes: deque[list[float]] = deque()  # [minute, messages, parts, cost] of the last day
 
     def adopt(self, settings: GuardSettings) -> None:
         """These hold from now on; what was counted stays."""
@@ -68,20 +71,24 @@ class Brakes:
             tally.add(order)
         return found
 
-    def count(self, orders: Iterable[Spent], now: float, age: float = 0.0) -> None:
-        """These were accepted, `age` seconds ago."""
-        at = now - max(0.0, age)
+    def count(self, orders: Iterable[Spent], now: float, age: float = 0.0, by_number: bool = True) -> None:
+        """These were accepted, `age` seconds ago. `by_number`: somebody may ask how many a number got."""
+        at, by_text = now - max(0.0, age), self._settings.duplicates is not None
         with self._lock:
             for order in orders:
-                _note(self._texts, (order.number, order.content), at)
-                _note(self._numbers, order.number, at)
+                if by_text:
+                    _note(self._texts, order.content, at)
+                if by_number:
+                    _note(self._numbers, order.number, at)
                 if at - self._heard.get(order.number, -ANSWERED) < ANSWERED:
                     _note(self._answers, order.number, at)
                 minute = at // 60
                 if not self._minutes or self._minutes[-1][0] < minute:
-                    self._minutes.append([minute, 0, 0])
-                self._minutes[-1][1] += 1
-                self._minutes[-1][2] += order.parts
+                    self._minutes.append([minute, 0, 0, 0])
+                last = self._minutes[-1]
+                last[1] += 1
+                last[2] += order.parts
+                last[3] += order.cost
             self._forget(now)
 
     def heard(self, number: str, now: float) -> None:
@@ -91,21 +98,28 @@ class Brakes:
 
     def _refusal(self, order: Spent, per_day: int | None, now: float, tally: Tally) -> Refusal | None:
         settings = self._settings
-        text = order.number, order.content
-        if _over(settings.duplicates, self._texts.get(text), tally.texts[text], now):
+        if _over(settings.duplicates, self._texts.get(order.content), tally.texts.get(order.content, 0), now):
             what = "this text was sent to this number {} already: guards: duplicates: says how often it may be"
             return _too_much("duplicate_text", what, settings.duplicates)
-        to_it = tally.numbers[order.number]
+        to_it = tally.numbers.get(order.number, 0)
         answering = now - self._heard.get(order.number, -ANSWERED) < ANSWERED
         if answering and _over(settings.loop, self._answers.get(order.number), to_it, now):
             what = "this number was answered {}: two machines may be answering each other. guards: loop: allows more"
             return _too_much("loop", what, settings.loop)
-        for rate, where in ((_daily(per_day), "its contact's per_day:"), (settings.per_recipient, "per_recipient:")):
+        daily = Rate(per_day, LONGEST) if per_day is not None else None
+        for rate, where in ((daily, "its contact's per_day:"), (settings.per_recipient, "per_recipient:")):
             if _over(rate, self._numbers.get(order.number), to_it, now):
                 return _too_much("recipient_limit", f"this number was written to {{}}: {where} allows more", rate)
-        for rate, column, unit in ((settings.messages, 1, "messages"), (settings.parts, 2, "parts")):
+        return self._budgets(order, now, tally)
+
+    def _budgets(self, order: Spent, now: float, tally: Tally) -> Refusal | None:
+        settings = self._settings
+        for rate, unit, column, wanted in (
+            (settings.messages, "messages", 1, tally.messages + 1),
+            (settings.parts, "parts", 2, tally.parts + order.parts),
+            (settings.money if order.cost else None, "money", 3, tally.cost + order.cost),
+        ):
             if rate is not None:
-                wanted = tally.messages + 1 if column == 1 else tally.parts + order.parts
                 since = (now - rate.seconds) // 60
                 if wanted + sum(row[column] for row in self._minutes if row[0] > since) > rate.most:
                     what = f"the budget of {rate.most} {unit} in {_spoken(rate.seconds)} is used up"
@@ -122,14 +136,17 @@ class Brakes:
             self._heard = {number: at for number, at in self._heard.items() if at > now - ANSWERED}
 
 
-def _note(table: dict[T, deque[float]], key: T, at: float) -> None:
+def _note(table: dict[T, list[float]], key: T, at: float) -> None:
     times = table.get(key)
     if times is None:
-        times = table[key] = deque(maxlen=MOST)
+        table[key] = [at]
+        return
     times.append(at)
+    if len(times) > 2 * MOST:
+        del times[:MOST]
 
 
-def _shorten(table: dict[T, deque[float]], now: float) -> None:
+def _shorten(table: dict[T, list[float]], now: float) -> None:
     """Forget what no rate looks at any more, or else the older half of the keys."""
     if len(table) > _KEYS:
         over = [key for key, times in table.items() if times[-1] < now - LONGEST]
@@ -137,7 +154,7 @@ def _shorten(table: dict[T, deque[float]], now: float) -> None:
             del table[key]
 
 
-def _over(rate: Rate | None, times: deque[float] | None, more: int, now: float) -> bool:
+def _over(rate: Rate | None, times: list[float] | None, more: int, now: float) -> bool:
     """Whether `more` besides what was counted leave no room for another one."""
     if rate is None:
         return False
@@ -145,10 +162,6 @@ def _over(rate: Rate | None, times: deque[float] | None, more: int, now: float) 
     if short <= 0:
         return True
     return times is not None and len(times) >= short and times[-short] > now - rate.seconds
-
-
-def _daily(count: int | None) -> Rate | None:
-    return Rate(count, LONGEST) if count is not None else None
 
 
 def _too_much(code: str, what: str, rate: Rate | None) -> Refusal:

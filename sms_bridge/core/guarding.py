@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sms_bridge.core import quiet
 from sms_bridge.core.brakes import Brakes, Spent, Tally
 from sms_bridge.core.clock import SET_AFTER
-from sms_bridge.core.guards import OWN_SOURCES, GuardSettings, NumberRules, Refusal
+from sms_bridge.core.guards import AWAKE_SOURCES, OWN_SOURCES, GuardSettings, NumberRules, Refusal
 from sms_bridge.core.model import Order
 from sms_bridge.core.numbers import ContactBook
 from sms_bridge.core.people import Contact, Group
@@ -36,11 +36,13 @@ class Guard:
         own_numbers: Callable[[], Collection[str]] = tuple,
         local: tzinfo | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        price_of: Callable[[str], float | None] = lambda number: None,
     ) -> None:
-        """`local`: the machine's time zone; None: it is looked up, which reads a file."""
+        """`local`: the machine's time zone; None: it is looked up, which reads a file. `price_of`: a part, at most."""
         self.rules = NumberRules(settings, own_numbers)
         self._brakes = Brakes(settings)
         self._monotonic = monotonic
+        self._price_of = price_of
         self._tripped: dict[str, tuple[float, str]] = {}  # code -> when it refused last, and the text
         self._book = book
         self._local = local or quiet.local_zone()
@@ -67,24 +69,24 @@ class Guard:
         if order.source in OWN_SOURCES or self._urgent(-order.precedence, self._settings.urgent):
             return None
         who, now = self._book.who(order.to), self._monotonic()
-        found = self._brakes.refusal(_spent(order), who.per_day if who is not None else None, now, tally)
+        found = self._brakes.refusal(self._spent(order), who.per_day if who is not None else None, now, tally)
         if found is not None:
             self._tripped[found.code] = (now, found.text)
         return found
 
     def count(self, orders: Iterable[Order], age: float = 0.0) -> None:
         """These were accepted `age` seconds ago."""
-        self._brakes.count(map(_spent, orders), self._monotonic(), age)
+        self._brakes.count(map(self._spent, orders), self._monotonic(), age, self._by_number)
 
     def heard(self, number: str) -> None:
         """`number` has written."""
         self._brakes.heard(number, self._monotonic())
 
-    def restore(self, late: Iterable[tuple[float, Spent]]) -> None:
-        """What was accepted before this process: (seconds ago, order), oldest first."""
-        now = self._monotonic()
-        for age, order in late:
-            self._brakes.count([order], now, age)
+    def restore(self, late: Iterable[tuple[float, str, str | bytes | None, int]]) -> None:
+        """What was accepted before this process: (seconds ago, number, content, parts), oldest first."""
+        now, by_number = self._monotonic(), self._by_number
+        for age, number, content, parts in late:
+            self._brakes.count([self._spend(number, content, parts)], now, age, by_number)
 
     def warnings(self) -> list[str]:
         """What a person should know, as sentences."""
@@ -95,7 +97,7 @@ class Guard:
         self, source: str, number: str, priority: int, at: int, groups: Sequence[str] | None = None
     ) -> Wait | None:
         """Whose hours forbid to write to `number` at `at` (UTC ms). `groups`: it was reached by these only."""
-        if source in OWN_SOURCES or at < SET_AFTER or self._urgent(priority, self._settings.urgent):
+        if source in AWAKE_SOURCES or at < SET_AFTER or self._urgent(priority, self._settings.urgent):
             return None
         who = self._book.who(number)
         found: Wait | None = None
@@ -155,11 +157,12 @@ class Guard:
     def _urgent(self, priority: int, least: int | None) -> bool:
         return least is not None and priority >= least
 
+    @property
+    def _by_number(self) -> bool:
+        return self._settings.per_recipient is not None or self._book.any_daily
 
-def spent(number: str, content: str | bytes | None, parts: int) -> Spent:
-    """What the brakes count of an order."""
-    return Spent(number, hash(content), parts)
+    def _spent(self, order: Order) -> Spent:
+        return self._spend(order.to, order.text if order.data is None else order.data, order.parts)
 
-
-def _spent(order: Order) -> Spent:
-    return spent(order.to, order.text if order.data is None else order.data, order.parts)
+    def _spend(self, number: str, content: str | bytes | None, parts: int) -> Spent:
+        return Spent(number, hash((number, content)), parts, parts * (self._price_of(number) or 0.0))

@@ -12,6 +12,8 @@ from sms_bridge.core.premium import PREMIUM
 
 # What a configuration asks for by itself: its own numbers are nobody's abuse.
 OWN_SOURCES = frozenset({"self_test", "balance"})
+# Who is answered has just written, and is awake.
+AWAKE_SOURCES = OWN_SOURCES | {"answer"}
 
 _KNOWN = 4096  # numbers whose verdict is remembered
 
@@ -52,6 +54,7 @@ class GuardSettings:
     per_recipient: Rate | None = None
     messages: Rate | None = None  # in all
     parts: Rate | None = None
+    money: Rate | None = None  # by the costs of the routes, where those are known
 
 
 class Refusal(NamedTuple):

@@ -37,6 +37,10 @@ class ContactBook(Protocol):
     def any_quiet(self) -> bool:
         """Somebody has quiet hours of their own."""
 
+    @property
+    def any_daily(self) -> bool:
+        """Somebody may get so many messages a day."""
+
     def who(self, number: str) -> Contact | None:
         """What is known of the contact who has this E.164 number, if there is more than that."""
 
@@ -62,6 +66,10 @@ class DictContactBook:
     @property
     def any_quiet(self) -> bool:
         return self._state.any_quiet
+
+    @property
+    def any_daily(self) -> bool:
+        return self._state.any_daily
 
     def contact(self, name: str) -> str | None:
         found = self._state.contacts.get(name)
@@ -95,6 +103,7 @@ class _People:
     def __init__(self, contacts: dict[str, Contact], groups: dict[str, Group]) -> None:
         self.contacts, self.groups = contacts, groups
         self.any_quiet = any(entry.quiet_hours for entry in contacts.values())
+        self.any_daily = any(entry.per_day is not None for entry in contacts.values())
         self.detailed = any(entry.detailed for entry in contacts.values())
         self._names: dict[str, str] | None = None
 

@@ -17,7 +17,8 @@ class Contact:
     language: str | None = None  # ISO 639, such as hu
     transliterate: bool = False  # as if each order said so
     per_day: int | None = None  # messages in any 24 hours
-    modem: str | None = None  # as if each order that names none said so
+    modem: str | None = None  # as if each order that names neither a modem nor a route said so
+    route: str | None = None  # the first one for what names none; the others stay behind it
 
     @property
     def detailed(self) -> bool:

@@ -50,8 +50,17 @@ class Planning:
     def explain(self, facts: Facts) -> dict[str, Any]:
         """The plan of a message, with its reasons."""
         made = self._make(facts, self._routes.facts(), self._turn + 1)
+        settings = self._routes.settings
+        costs = {step.route: settings.cost(step.route, facts.to) for step in made.steps}
         return {
-            "routes": [{"route": step.route, "reason": step.reason} for step in made.steps],
+            "routes": [
+                {
+                    "route": step.route,
+                    "reason": step.reason,
+                    "cost": round(cost * facts.parts, 6) if (cost := costs[step.route]) is not None else None,
+                }
+                for step in made.steps
+            ],
             "left_out": [{"route": step.route, "reason": step.reason} for step in made.left_out],
             "problem": made.problem,
         }

@@ -37,6 +37,7 @@ from sms_bridge.core.translit import transliterate
 
 BAD_TRANSACTION = "invalid_transaction"
 MAX_TRANSACTION = 4096  # characters of JSON; it stands in every status
+MAX_SENDER = 20  # characters (SMPP 3.4 5.2.8)
 MAX_ID = 200  # characters; an id is a name, not a document
 _GSM_PART = 160  # no part holds more characters, so longer texts need no counting
 _MAX_PORT = 0xFFFF
@@ -117,14 +118,13 @@ def prepare(
         order = _order(prepared, recipient, now, *own, transaction)
         if who is not None and who.modem is not None and takes_any and knows_modem(who.modem):
             order.modem_wanted, order.lane = who.modem, lane_of(who.modem)
-        if planner is not None and (problem := put_on_plan(order, planner)) is not None:
+        first = who.route if who is not None and takes_any else None
+        if planner is not None and (problem := put_on_plan(order, planner, first=first)) is not None:
             prepared.rejections.append(_rejection(prepared, *problem, recipient))
             continue
         if guard is not None:
             if (refusal := guard.too_much(order, tally)) is not None:
-                stop = _rejection(prepared, refusal.code, refusal.text, recipient)
-                stop.retryable = refusal.retryable
-                prepared.stopped.append(stop)
+                prepared.stopped.append(_rejection(prepared, *refusal[:2], recipient, refusal.retryable))
                 continue
             _keep_quiet(order, groups, guard, now)
         prepared.orders.append(order)
@@ -132,10 +132,12 @@ def prepare(
     return prepared
 
 
-def put_on_plan(order: Order, planner: Planner, route: str | None = None) -> tuple[str, str] | None:
+def put_on_plan(
+    order: Order, planner: Planner, route: str | None = None, first: str | None = None
+) -> tuple[str, str] | None:
     """Give an order the lane of its plan; the code and the sentence where there is none.
 
-    `route`: the one to take whatever the order says; AUTO: any.
+    `route`: the one to take whatever the order says; AUTO: any. `first`: the one to begin with, if the plan has it.
     """
     facts = facts_of(order)
     if route is not None:
@@ -144,7 +146,8 @@ def put_on_plan(order: Order, planner: Planner, route: str | None = None) -> tup
     if plan.problem is not None:
         return ("unknown_route" if plan.unknown else "no_route"), plan.problem
     if facts.modem == AUTO:
-        order.lane = lane_of_plan(plan.routes)
+        routes = (first, *(each for each in plan.routes if each != first)) if first in plan.routes else plan.routes
+        order.lane = lane_of_plan(routes)
         order.plan = "" if order.lane == ANY else order.lane
     return None
 
@@ -159,6 +162,7 @@ def facts_of(order: Order) -> Facts:
         priority=-order.precedence,
         route=order.route_wanted,
         modem=order.modem_wanted,
+        sender=order.sender,
     )
 
 
@@ -178,6 +182,8 @@ def fingerprint(request: SendRequest) -> bytes:
         request.encoding,
         "f" if request.flash else "",
         request.send_at.isoformat() if request.send_at else "",
+        # Last, and only where there is one: what was stored without one before keeps its fingerprint.
+        *((request.sender,) if request.sender is not None else ()),
     )
     return hashlib.blake2b("\x1f".join(what).encode("utf-8", "surrogatepass"), digest_size=12).digest()
 
@@ -373,6 +379,16 @@ def _check_target(
         raise _Refused("unknown_route", f"there is no route {request.route[:40]!a}; there are: {MODEMS}")
     if request.modem != AUTO and request.route not in _ROUTES:
         raise _Refused("unknown_route", f"{request.modem} is a modem: leave out `route`, or `modem`")
+    if request.sender is not None:
+        _check_sender(request, planned)
+
+
+def _check_sender(request: SendRequest, planned: bool) -> None:
+    if not request.sender or len(request.sender) > MAX_SENDER or not request.sender.isprintable():
+        raise _Refused("invalid_sender", f"a sender is a number or a name of 1 to {MAX_SENDER} characters")
+    if request.modem != AUTO or not planned:
+        text = "a modem sends from its SIM's number: leave out `sender`, or take a route such as smpp:backup"
+        raise _Refused("invalid_sender", text)
 
 
 def _check_wishes(
@@ -452,6 +468,7 @@ def _order(
         port=request.port,
         modem_wanted=request.modem,
         route_wanted=request.route,
+        sender=request.sender,
         flash=request.flash,
         validity=max(0, min(request.validity or 0, _MAX_VALIDITY)),
         send_at=send_at,
@@ -490,8 +507,9 @@ def _deadline(request: SendRequest) -> int | None:
     return to_ms(request.deadline) if request.deadline else None
 
 
-def _rejection(prepared: Prepared, code: str, text: str, to: str | None) -> Rejection:
-    return Rejection(code, text, prepared.id, to, None if code == BAD_TRANSACTION else prepared.request.transaction)
+def _rejection(prepared: Prepared, code: str, text: str, to: str | None, retryable: bool = False) -> Rejection:
+    transaction = None if code == BAD_TRANSACTION else prepared.request.transaction
+    return Rejection(code, text, prepared.id, to, transaction, retryable)
 
 
 def _sole(request: SendRequest) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import difflib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,6 +18,7 @@ from sms_bridge.mqtt.client import Delivery
 from sms_bridge.mqtt.connection import make_properties
 from sms_bridge.mqtt.topics import Topics
 from sms_bridge.payloads import jsontext
+from sms_bridge.payloads.requests import REQUESTS, fields_of
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +120,7 @@ class Requests:
             raise RequestError(f"there is no such request; available: {available}")
         if again and name in ONCE:
             raise RequestError(f"the broker delivered this {name} again, it may have been done: ask anew if need be")
+        _check_fields(name, fields)
         async with asyncio.timeout(DEADLINE):
             data = await handler({key: value for key, value in fields.items() if key != "transaction"})
         return {} if data is None else data
@@ -150,6 +153,19 @@ def whole_field(fields: Mapping[str, Any], name: str, default: int | None, low: 
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise RequestError(f"`{name}` must be a whole number from {low} to {high}", "invalid_field")
     return value
+
+
+def _check_fields(name: str, fields: Mapping[str, Any]) -> None:
+    """What a request does not know is not what was meant: say so instead of leaving it out."""
+    kind = REQUESTS.get(name)
+    if kind is None:
+        return
+    known = fields_of(kind.request)
+    for key in fields:
+        if key != "transaction" and key not in known:
+            near = difflib.get_close_matches(key[:40], known, 1)
+            there = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(sorted(known)) or 'none'}"
+            raise RequestError(f"there is no field {key[:40]!a} here; {there}")
 
 
 def _fields(payload: bytes) -> dict[str, Any]:

@@ -27,7 +27,7 @@ KEEP = 7  # backups in the data folder; the oldest go
 PATTERN = "backup-*.tar.gz"
 LEVEL = 3  # of gzip: a Raspberry Pi needs a second for ten megabytes
 
-SECRETS = frozenset("password pin puk token secret totp api_key".split())
+SECRETS = frozenset("password pin puk token secret totp api_key headers".split())
 
 CopyJournal = Callable[[Path], Awaitable[None]]
 

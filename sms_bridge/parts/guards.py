@@ -38,9 +38,10 @@ class Guards:
         self.book = Book(
             settings.contacts, settings.groups, settings.default_region, PeopleTable(journal), self._people_changed
         )
-        self.guard = Guard(settings.guards, self.book, self._own, monotonic=clock.monotonic)
+        self.guard = Guard(settings.guards, self.book, self._own, monotonic=clock.monotonic, price_of=self._price)
         self._journal = journal
         self.holds = Holds(journal, dispatcher, clock)
+        self._routing = settings.routing
         self._settings = settings.guards
         self._changed = changed
         self._own_numbers = own_numbers
@@ -93,6 +94,11 @@ class Guards:
 
     def _apply(self) -> None:
         self.holds.adopt(self._settings.urgent, self.guard.held if self.guard.quiet else None)
+
+    def _price(self, number: str) -> float | None:
+        """Of a part to `number` by the dearest route that says one: which one it will be is not known yet."""
+        known = [self._routing.cost(route, number) for route in self._routing.costs]
+        return max((cost for cost in known if cost is not None), default=None)
 
     def _own(self) -> frozenset[str]:
         now = self._clock.monotonic()

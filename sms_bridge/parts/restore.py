@@ -21,8 +21,7 @@ from sms_bridge.store.restored import Readied
 MAX_SMALL = 1024 * 1024  # octets
 MAX_JOURNAL = 64 * 1024**3
 NAMES = (MANIFEST, JOURNAL, CONFIGURATION, *SMALL)
-# What is of the present time only, besides what a backup has.
-MOVED = ("pins", "client-id", "mqtt-session")
+SESSION = "mqtt-session"  # its packet ids are of the present time only
 
 
 class RestoreError(CoreError):
@@ -110,7 +109,8 @@ def _manifest(staging: Path, archive: Path) -> Manifest:
         if found.get("format") != FORMAT:
             raise RestoreError(f"{archive} is of a newer sms-bridge, or no backup", hint="Restore it with that one.")
         manifest = Manifest(**{one.name: found[one.name] for one in fields(Manifest)})
-        if not all(isinstance(text, str) for pair in manifest.files.items() for text in pair):
+        texts = [text for pair in manifest.files.items() for text in pair] + manifest.left_out
+        if not all(isinstance(text, str) and text.isprintable() for text in texts):
             raise TypeError
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RestoreError(f"{archive} is no backup of sms-bridge: it has no manifest") from error
@@ -131,15 +131,17 @@ def _put(staging: Path, folder: Path, manifest: Manifest, orders: Readied, now: 
     """Everything is ready in `staging`: from here on only names change, so that a power cut leaves one or the other."""
     journal = folder / JOURNAL
     aside = folder / f"before-restore-{now:%Y%m%dT%H%M%SZ}"
-    there = journal.exists() or any((folder / name).exists() for name in MOVED)
+    there = journal.exists() or any((folder / name).exists() for name in (*SMALL, SESSION))
     if there:
         aside.mkdir(mode=0o700)
     if journal.exists():
         _keep_journal(journal, aside)
     _keep_pins(folder / "pins", staging / "pins")
-    for name in MOVED:
+    for name in SMALL:  # copied, not moved: without the list of PINs one would be tried twice
         if (folder / name).exists():
-            (folder / name).rename(aside / name)
+            shutil.copy2(folder / name, aside / name)
+    if (folder / SESSION).exists():
+        (folder / SESSION).rename(aside / SESSION)
     _own_like(folder, *staging.iterdir(), *([aside, *aside.iterdir()] if there else []))
     for name in (*SMALL, JOURNAL):
         if (staging / name).exists():

@@ -58,6 +58,9 @@ class ContactRequest(_Request):
     language: StrictStr | None = Field(None, pattern=r"^[a-z]{2,3}$", description="such as hu")
     transliterate: StrictBool = Field(False, description="as if each order said so")
     per_day: Annotated[StrictInt, Field(ge=1, le=1000)] | None = Field(None, description="messages in any 24 hours")
+    route: StrictStr | None = Field(
+        None, pattern=r"^(modems|[a-z][a-z0-9]{0,15}:[a-z0-9_-]{1,32})$", description="the route that is tried first"
+    )
     modem: StrictStr | None = Field(
         None, pattern=r"^[a-z0-9_-]{1,64}$", description="as if each order that names none said so"
     )

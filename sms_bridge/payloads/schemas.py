@@ -1,13 +1,7 @@
-"""The JSON Schemas of the contract's payloads, for `docs/`; not imported by the running bridge.
-
-`python -m sms_bridge.payloads.schemas DIRECTORY` writes one file each.
-"""
+"""The payloads of the contract as models, for the schemas in `docs/`; not imported by the running bridge."""
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -116,15 +110,3 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "call": Call,
     "response": Response,
 }
-
-
-def write(directory: Path) -> None:
-    """Write `<name>.schema.json` for each."""
-    directory.mkdir(parents=True, exist_ok=True)
-    for name, model in SCHEMAS.items():
-        schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema()}
-        (directory / f"{name}.schema.json").write_text(json.dumps(schema, indent=2) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    write(Path(sys.argv[1]))

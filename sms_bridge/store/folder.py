@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from pathlib import Path
 from types import TracebackType
 
 from sms_bridge.core.errors import StoreRefused
+
+log = logging.getLogger(__name__)
 
 FILE_NAME = "lock"
 
@@ -30,13 +33,17 @@ class FolderLock:
             ) from error
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             pid = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
             os.close(fd)
             raise StoreRefused(
                 f"a bridge works in {self._file.parent} already{f' (process {pid})' if pid.isdigit() else ''}",
                 hint="Stop it first, or give this one a folder of its own.",
             ) from error
+        except OSError as error:  # a file system without locks: no reason to send nothing
+            log.warning(
+                "%s cannot be locked (%s): see to it that one bridge works in it", self._file.parent, error.strerror
+            )
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode("ascii"), 0)
         self._fd = fd

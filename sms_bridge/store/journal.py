@@ -217,6 +217,9 @@ def _backup(path: Path, target: Path) -> None:
     try:
         copy = sqlite3.connect(target)
         try:
+            # One view for all steps: else each commit meanwhile begins the copy anew, for ever on a busy bridge.
+            source.execute("BEGIN")
+            source.execute("SELECT count(*) FROM meta").fetchone()
             source.backup(copy, pages=256, sleep=0.01)
         finally:
             copy.close()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from sms_bridge.core.brakes import LONGEST, Spent
-from sms_bridge.core.guarding import spent
+from sms_bridge.core.brakes import LONGEST
 from sms_bridge.core.ports import Reader
 from sms_bridge.store.journal import Journal
 from sms_bridge.store.transaction import LATE_ORDERS, SqlReader
+
+Late = tuple[float, str, str | bytes | None, int]
+"""Seconds ago, number, text or octets, parts."""
 
 # Bounded by the primary key: no index of its own, which each order would have to keep.
 _SQL = (
@@ -15,12 +17,12 @@ _SQL = (
 )
 
 
-async def late_orders(journal: Journal, now: int) -> list[tuple[float, Spent]]:
-    """(Seconds before `now` (UTC ms), order), oldest first, of the last day, among the latest. StoreError."""
+async def late_orders(journal: Journal, now: int) -> list[Late]:
+    """Of the last day, oldest first, among the latest. `now` is UTC ms. StoreError."""
 
-    def work(reader: Reader) -> list[tuple[float, Spent]]:
+    def work(reader: Reader) -> list[Late]:
         assert isinstance(reader, SqlReader)
         rows = reader.run(_SQL, (LATE_ORDERS, now - int(LONGEST * 1000)))
-        return [((now - at) / 1000, spent(number, content, parts)) for at, number, content, parts in rows]
+        return [((now - at) / 1000, number, content, parts) for at, number, content, parts in rows]
 
     return await journal.read(work)

@@ -40,6 +40,10 @@ async def _echo(fields: dict[str, Any]) -> Any:
     return {"got": fields, "id": text_field(fields, "id"), "limit": whole_field(fields, "limit", 50, 1, 1000)}
 
 
+async def _list(fields: dict[str, Any]) -> Any:
+    return whole_field(fields, "limit", 50, 1, 1000)
+
+
 async def _fail(fields: dict[str, Any]) -> Any:
     raise KeyError("inside")
 
@@ -52,7 +56,13 @@ async def _hang(fields: dict[str, Any]) -> Any:
     await asyncio.sleep(600)
 
 
-HANDLERS = {"message/get": _echo, "backup": _fail, "modem/reset": _refuse, "modem/interview": _hang}
+HANDLERS = {
+    "message/get": _echo,
+    "inbox/list": _list,
+    "backup": _fail,
+    "modem/reset": _refuse,
+    "modem/interview": _hang,
+}
 
 
 async def test_every_request_is_answered_and_its_transaction_echoed(
@@ -63,7 +73,12 @@ async def test_every_request_is_answered_and_its_transaction_echoed(
         for name, payload, words in (
             ("message/get", {"transaction": [1], "id": "a"}, None),
             ("message/get", {"transaction": [1]}, "`id` is missing"),
-            ("message/get", {"transaction": [1], "id": "a", "limit": True}, "`limit` must be"),
+            (
+                "message/get",
+                {"transaction": [1], "id": "a", "limit": 1},
+                "there is no field 'limit' here; there are: id",
+            ),
+            ("inbox/list", {"transaction": [1], "limit": True}, "`limit` must be"),
             ("backup", {"transaction": [1]}, "inside the bridge: KeyError"),
             ("modem/reset", {"transaction": [1]}, "there is no such modem"),
             ("modem/interview", {"transaction": [1]}, "not done within"),
@@ -104,12 +119,12 @@ async def test_a_retained_request_is_never_obeyed(broker: Broker, peer: Peer, tm
     async def restart(fields: dict[str, Any]) -> None:
         done.append(fields)
 
-    peer.publish("sms/bridge/request/restart", {"kept": True}, retain=True)
+    peer.publish("sms/bridge/request/restart", {"transaction": 1}, retain=True)
     async with core(tmp_path) as heart, room(tmp_path, heart, broker.port, handlers={"restart": restart}) as mqtt:
-        peer.publish("sms/bridge/request/restart", {"kept": False})
-        assert await peer.wait("sms/bridge/response/restart") == {"status": "ok", "data": {}}
+        peer.publish("sms/bridge/request/restart", {"transaction": 2})
+        assert await peer.wait("sms/bridge/response/restart") == {"status": "ok", "data": {}, "transaction": 2}
         await eventually(lambda: not mqtt.intake.unacked, "acknowledged")
-        assert done == [{"kept": False}]
+        assert done == [{}]
 
 
 async def test_the_core_answers(broker: Broker, peer: Peer, tmp_path: Path) -> None:

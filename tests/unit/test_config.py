@@ -269,6 +269,12 @@ def test_passwords_from_a_file_and_from_the_environment(tmp_path: Path) -> None:
         ("modems:\n  - port: /dev/x\n    pin: '12'\n", 3, "modems[0].pin", "4 to 8 digits", ""),
         ("contacts:\n  anna: +36301234567\n", 2, "contacts.anna", "number", 'anna: "+36301234567"'),
         ("contacts:\n  anna: 06301234567\n", 2, "contacts.anna", "number", 'anna: "06301234567"'),
+        ("guards: {allow_countries: [UK]}\n", 1, "guards.allow_countries[0]", "no country", "write GB"),
+        ("guards: {deny: [+3690]}\n", 1, "guards.deny[0]", "number", '- "+3690"'),
+        ("guards: {duplicates: 20}\n", 1, "guards.duplicates", "must be off", "20/1h"),
+        ("guards: {quiet_hours: late}\n", 1, "guards.quiet_hours", "hours look like", "22:00-07:00"),
+        ("contacts: {a: {number: '112', quiet: x}}\n", 1, "contacts.a.quiet", "no such key", "quiet_hours"),
+        ("contacts: {a: {name: x}}\n", 1, "contacts.a", "number is missing", "add number"),
         ("contacts:\n  anna: call me\n", 2, "contacts.anna", "phone number", ""),
         ("contacts:\n  36301234567: '+36301234567'\n", 2, "contacts.36301234567", "one of them no digit", ""),
         ("groups:\n  g:\n    - +36301234567\n", 3, "groups.g[0]", "number", '- "+36301234567"'),
@@ -449,3 +455,19 @@ def test_anchors_are_read(tmp_path: Path) -> None:
     settings = load(write(tmp_path, text))
     assert settings.contacts["office"] == "+36301234567"
     assert settings.groups["b"] == ("@anna",)
+
+
+def test_a_container_is_told_of_its_broker_by_the_environment(tmp_path: Path) -> None:
+    environ = {
+        f"SMS_BRIDGE_MQTT_{key}": value for key, value in (("HOST", "broker"), ("PORT", "1884"), ("USERNAME", "me"))
+    }
+    for found in (load(environ=environ), load(write(tmp_path, "mqtt: {base_topic: home/sms}\n"), environ=environ)):
+        assert (found.mqtt.host, found.mqtt.port, found.mqtt.username, found.mqtt.local) == (
+            "broker",
+            1884,
+            "me",
+            False,
+        )
+    assert load(write(tmp_path, "mqtt: {host: mine}\n"), environ=environ).mqtt.port == 1883, "the file wins as a whole"
+    with pytest.raises(ConfigError, match=r"SMS_BRIDGE_MQTT_PORT: must be a whole number"):
+        load(environ={**environ, "SMS_BRIDGE_MQTT_PORT": "x"})

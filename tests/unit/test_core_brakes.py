@@ -18,10 +18,15 @@ BELA = "+36209876543"
 
 
 @asynccontextmanager
-async def opened(path, clock=None, contacts=None, **settings):
+async def opened(path, clock=None, contacts=None, prices=None, **settings):
     clock = clock or ManualClock()
     book = DictContactBook(contacts or {}, {}, "HU")
-    guard = Guard(GuardSettings(**settings), book, monotonic=clock.monotonic)
+    guard = Guard(
+        GuardSettings(**settings),
+        book,
+        monotonic=clock.monotonic,
+        price_of=lambda number: (prices or {}).get(number[:5]),
+    )
     async with open_desk(path, clock=clock, contacts=book, guard=guard) as desk:
         guard.restore(await late_orders(desk.journal, clock.now()))
         desk.guard = guard
@@ -121,3 +126,16 @@ async def test_urgent_orders_and_those_of_the_bridge_itself_are_never_too_many(t
             assert isinstance(await desk.order(f"a{n}", priority=100), Accepted)
             assert isinstance(await desk.order(f"s{n}", source="self_test"), Accepted)
         assert codes(await desk.order("b", "other", to=(BELA,))) == ["budget"]  # they count all the same
+
+
+async def test_a_budget_of_money_counts_what_has_a_price(tmp_path):
+    clock = ManualClock()
+    for n in range(2):
+        async with opened(tmp_path, clock, prices={"+3630": 2.5}, money=Rate(10, 3600.0)) as desk:
+            assert isinstance(await desk.order(f"a{n}", f"{n}" * 200), Accepted)  # two parts, 5 each time
+            assert isinstance(await desk.order(f"free{n}", "x", to=(BELA,)), Accepted)
+    async with opened(tmp_path, clock, prices={"+3630": 2.5}, money=Rate(10, 3600.0)) as desk:
+        assert codes(await desk.order("b")) == ["budget"]
+        assert isinstance(await desk.order("c", to=(BELA,)), Accepted)
+        clock.forward(3660)
+        assert isinstance(await desk.order("b"), Accepted)

@@ -183,6 +183,7 @@ async def test_a_schedule_within_the_hours_is_put_off_to_their_end(tmp_path):
         ("@owl", {}, "queued"),
         ("@joe", {}, "queued"),  # five in the afternoon
         ("1755", {"source": "balance"}, "queued"),
+        ("@anna", {"source": "answer"}, "queued"),
     ],
 )
 async def test_whose_hours_they_are_and_what_breaks_them(tmp_path, to, fields, state):

@@ -11,6 +11,8 @@ import pytest
 from hardware.types import Action, SendError, SendOutcome, SendResult
 from sms_bridge.core.breaker import BreakerSettings
 from sms_bridge.core.model import MODEMS, Accepted, ClaimantView, Finished, Receipt, SendRequest, StatusError
+from sms_bridge.core.numbers import DictContactBook
+from sms_bridge.core.people import Contact
 from sms_bridge.core.queue import SCAN
 from sms_bridge.core.quota import Limits
 from sms_bridge.core.routes import Routes
@@ -549,3 +551,27 @@ async def test_a_limit_that_is_over_in_a_minute_is_waited_for(tmp_path):
         await desk.order("b")
         await desk.tick()
         await nothing(desk, MAIN)
+
+
+async def test_a_contact_s_route_goes_first_and_the_others_stay_behind_it(tmp_path):
+    book = DictContactBook({"anna": Contact(ANNA, route=BACKUP.name), "old": Contact("+36201111111", route="smpp:old")})
+    async with house(tmp_path, contacts=book) as desk:
+        await desk.order("a", to=("@anna",))
+        await desk.order("b", to=("@anna",), route=MAIN.name)
+        await desk.order("c", to=("@old",))
+        assert (await send(desk, BACKUP, sent(), id="1")).order.id == "a"
+        assert (await send(desk, MAIN, sent(), id="2")).order.id == "b"
+        assert (await desk.send(sent())).order.id == "c"
+        await desk.order("d", to=("@anna",))
+        await send(desk, BACKUP, route_refuses())
+        assert (await desk.send(sent())).order.id == "d"
+        assert desk.states("d")[-1] == "sent"
+
+
+async def test_an_estimate_knows_what_each_route_costs(tmp_path):
+    costs = {BACKUP.name: {"+": 0.05, "+36": 0.02}}
+    async with house(tmp_path, routes(settings=replace(QUICK, costs=costs))) as desk:
+        found = desk.service.plan(ANNA, 3)
+        assert {step["route"]: step["cost"] for step in found["routes"]} == {
+            MODEMS: None, MAIN.name: None, BACKUP.name: 0.06,
+        }  # fmt: skip

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 
 from sms_bridge.core.events import received_json, rejection_event, status_json
 from sms_bridge.core.model import Rejection
-from sms_bridge.payloads.schemas import SCHEMAS, Received, Status, write
+from sms_bridge.payloads.schemas import Received, Status
 
 
 def test_a_status_of_the_core_fits_its_schema() -> None:
@@ -40,10 +39,3 @@ def test_a_received_message_of_the_core_fits_its_schema() -> None:
         reply={"option": "1", "value": "open", "late": False, "step": None},
     )
     assert Received.model_validate_json(payload).sender == "+36301234567"
-
-
-def test_one_file_for_each_payload(tmp_path: Path) -> None:
-    write(tmp_path)
-    assert {file.name for file in tmp_path.iterdir()} == {f"{name}.schema.json" for name in SCHEMAS}
-    schema = json.loads((tmp_path / "send_request.schema.json").read_text(encoding="utf-8"))
-    assert {"to", "text"} <= set(schema["properties"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import voluptuous as vol
 
-from sms_bridge.config.kinds import Flag, ListOf, Rate, Section, Several, Text, Whole
+from sms_bridge.config.kinds import Flag, ListOf, Rate, Section, Several, Text, Whole, Wrong
 from sms_bridge.config.sections.people import HOURS, ZONE
 from sms_bridge.core.brakes import MOST
 from sms_bridge.core.guards import GuardSettings
@@ -26,7 +26,19 @@ PREFIX = Text(
     raw=r"[\s()./-]*\+[\s()./-]*[1-9](?:[\s()./-]*[0-9]){0,14}[\s()./-]*",
     hint=lambda text: f'write "+{text}"' if re.fullmatch(r"[1-9][0-9]{0,14}", text) else "",
 )
-COUNTRY = Text(
+
+
+class _Country(Text):
+    def __call__(self, value: Any) -> str:
+        import phonenumbers  # here: it costs 30 ms, and only who names countries needs it
+
+        letters = super().__call__(value)
+        if letters not in phonenumbers.SUPPORTED_REGIONS:
+            raise Wrong("is no country that has telephone numbers", "write GB" if letters == "UK" else "")
+        return letters
+
+
+COUNTRY = _Country(
     r"[A-Z]{2}",
     "a country's two letters, such as HU",
     clean=lambda text: text.strip().upper(),
@@ -62,6 +74,7 @@ GUARDS = Section(
         _opt("per_recipient", "messages to one number, at most"): Rate(MOST),
         _opt("messages", "messages in all, at most"): Rate(1_000_000),
         _opt("parts", "parts in all, at most"): Rate(1_000_000),
+        _opt("money", "what they cost in all, at most, by the costs under routing"): Rate(1_000_000),
         _opt("time_zone", "of quiet hours; without it that of this machine"): ZONE,
     },
     "deny: [+3690]",
@@ -73,7 +86,7 @@ def guard_settings(data: dict[str, Any]) -> GuardSettings:
     given = dict(data)
     for key in ("allow", "deny", "deny_countries"):
         given[key] = tuple(data.get(key, ()))
-    for key in ("duplicates", "loop", "per_recipient", "messages", "parts"):
+    for key in ("duplicates", "loop", "per_recipient", "messages", "parts", "money"):
         if given.get(key) is not None:
             given[key] = Limit(*given[key])
     return GuardSettings(**given)

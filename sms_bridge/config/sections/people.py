@@ -97,6 +97,9 @@ CONTACT = Section(
         _opt("language", "what they read, such as hu"): Text(r"[a-z]{2,3}", "a language's two letters, such as hu"),
         _opt("transliterate", "true: characters that make messages longer are replaced"): Flag(),
         _opt("per_day", "messages in any 24 hours, at most"): Whole(1, 1000),
+        _opt("route", "the route that is tried first for them"): Text(
+            rf"modems|[a-z][a-z0-9]{{0,15}}:{NAME}", "modems, or an account such as smpp:backup"
+        ),
         _opt("modem", "the modem that writes to them, where an order names none"): Text(
             rf"(?!auto\Z){NAME}", "the name of a modem"
         ),
