@@ -28,6 +28,7 @@ READ_RETRY = 5.0  # s until a journal that refused is asked again
 TELL_AFTER = 6  # failures in a row, about a minute, after which a person is told
 LOOK_EVERY = 8  # failures, after which the feed is looked at for being too long
 PASSED = 1000  # rows that it does not want, after which it says that it has seen them, so that they can go
+MOST_STUMBLES = 3  # mistakes of ours over one event
 MOST_REFUSALS = 10  # of one event that the webhook calls wrong, over about 20 minutes, before it is given up
 _EVENT_TYPE = len('{"event_type":"')
 
@@ -47,6 +48,8 @@ class Hook:
 
     def wants(self, row: OutboxRow) -> bool:
         kind = KINDS.get(row.kind, "")
+        if row.kind == OutboxKind.EVENT and f'"webhook":"{self.name}"' in row.payload:
+            return False  # about itself: one that refuses them would make another each time
         if kind in self.events:
             return True
         return row.kind == OutboxKind.STATUS and _event_type(row.payload) in self.events
@@ -97,6 +100,8 @@ class Webhook:
         self._tell = tell
         self._now = now
         self._news = asyncio.Event()
+        self._at = self._stumbled_at = 0  # the row that is being delivered; the one at which we failed
+        self._stumbles = 0
         self._passed = 0  # rows since it was woken last
         self._failed = 0  # in a row
         self._reason = ""  # of the last failure
@@ -136,10 +141,20 @@ class Webhook:
                 await asyncio.sleep(READ_RETRY)
             except Exception:
                 log.exception("the webhook %s failed inside the bridge and goes on", self.hook.name)
+                self._stumble()
                 await asyncio.sleep(READ_RETRY)
+
+    def _stumble(self) -> None:
+        """A mistake of ours over one row must not bar those behind it for ever."""
+        self._stumbles = self._stumbles + 1 if self._stumbled_at == self._at else 1
+        self._stumbled_at = self._at
+        if self._stumbles >= MOST_STUMBLES:
+            self._seen = max(self._seen, self._at)
+            self.figures["given_up"] += 1
 
     async def _take(self, rows: Sequence[OutboxRow]) -> None:
         for row in rows:
+            self._at = row.seq
             if self.hook.wants(row) and not await self._deliver(row):
                 return  # disabled, or what it missed was given up: look at the feed anew
             self._seen = row.seq
@@ -162,11 +177,10 @@ class Webhook:
                     self.figures["delivered"] += 1
                     return True
                 case Gone():
+                    name = self.hook.name
+                    await self._feed.disable(name, self._now(), "webhook_disabled", {"webhook": name})
                     self.figures["disabled"] = 1
-                    log.warning("the webhook %s answered 410 Gone and is told nothing more", self.hook.name)
-                    await self._feed.disable(
-                        self.hook.name, self._now(), "webhook_disabled", {"webhook": self.hook.name}
-                    )
+                    log.warning("the webhook %s answered 410 Gone and is told nothing more", name)
                     return False
                 case Refused(reason) if (refusals := refusals + 1) >= MOST_REFUSALS:
                     self.figures["given_up"] += 1

@@ -256,6 +256,35 @@ async def test_an_event_that_is_called_wrong_does_not_bar_the_others_for_ever(de
         assert "webhook_dropped" in house.events()
 
 
+async def test_one_that_refuses_everything_is_not_told_of_that(desk, there):
+    there.usual = (400, "", {})
+    async with receiving() as other:
+        async with hooked(desk, hook(there, "bridge"), hook(other, "bridge", name="other")) as house:
+            await desk.service.event("balance_low", modem="stick")
+            await there.until(lambda: "webhook_dropped" in house.events())
+            await other.wait(3)
+            await asyncio.sleep(0.1)
+        assert house.events() == ["balance_low", "webhook_failing", "webhook_dropped"]
+        assert {post.json["data"]["event_type"] for post in there.posts} == {"balance_low"}
+        assert [post.json["data"]["event_type"] for post in other.posts] == house.events()
+
+
+async def test_a_mistake_of_ours_over_one_event_does_not_bar_the_others(desk, there, monkeypatch):
+    take = Replies.take
+
+    async def stumbles(self, webhook, event_id, received, answer):
+        if "bad" in received:
+            raise RuntimeError("a mistake")
+        await take(self, webhook, event_id, received, answer)
+
+    monkeypatch.setattr(Replies, "take", stumbles)
+    async with hooked(desk, hook(there)) as house:
+        await desk.receive(*deliver("bad"))
+        await desk.receive(*deliver("good"))
+        await there.until(lambda: house.running.figures()["house"]["delivered"] == 1)
+    assert [post.json["data"]["text"] for post in there.posts] == ["bad"] * webhooks.MOST_STUMBLES + ["good"]
+
+
 async def test_a_journal_that_refuses_delays_and_loses_nothing(desk, there, monkeypatch):
     from sms_bridge.core.errors import StoreError
 
@@ -288,6 +317,8 @@ async def test_an_answer_is_sent_once_however_often_it_is_given(tmp_path, there)
             await there.until(lambda: len(desk.statuses()) == 1)
             (row,) = [row for row in desk.rows if row.kind == "in"]
             order = f"reply-house-{house.feed.id}-{row.seq}"
+            await there.until(lambda: house.running.figures()["house"]["delivered"] == 1)
+            await asyncio.sleep(0.1)  # what was seen is recorded lazily
             await desk.journal.write(lambda tx: tx.run("UPDATE webhooks SET seen = ?", (place,)))
             await desk.journal.write(
                 lambda tx: tx.run("INSERT OR REPLACE INTO feed VALUES (?, 'in', ?, 0)", (row.seq, row.payload))
