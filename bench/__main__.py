@@ -75,6 +75,20 @@ def bench_routes(_options: argparse.Namespace) -> tuple[Any, list[Row]]:
     ]
 
 
+def bench_smpp(_options: argparse.Namespace) -> tuple[Any, list[Row]]:
+    from bench import smpp
+
+    figures, rows = smpp.run(), []
+    for found in figures:
+        name = f"smpp: window {found['window']}, {found['latency'] * 1000:.0f} ms"
+        if found["latency"]:
+            rows.append((f"{name}, of what it is without a journal", f"{found['reached'] * 100:.1f} %", "≥ 97 %"))
+        else:
+            rows.append((f"{name}: CPU a message", f"{found['cpu_us']:.0f} µs", "< 250"))
+        rows.append((f"{name}: submits a second", f"{found['per_second']:,.0f}", "" if found["latency"] else "≥ 5 000"))
+    return figures, rows
+
+
 def bench_modems(options: argparse.Namespace) -> tuple[Any, list[Row]]:
     figures, rows = [], []
     runs = ((1, 0, ""), (4, 0, ""), (8, 0, "≥ 99.3 %"), (8, 20, "≥ 95.5 %"))
@@ -262,6 +276,7 @@ def bench_plug(_options: argparse.Namespace) -> tuple[Any, list[Row]]:
 SECTIONS: dict[str, Callable[[argparse.Namespace], tuple[Any, list[Row]]]] = {
     "codec": bench_codec,
     "routes": bench_routes,
+    "smpp": bench_smpp,
     "modems": bench_modems,
     "latency": bench_latency,
     "intake": bench_intake,

@@ -23,6 +23,7 @@ main() {
     [ -z "$wanted" ] || install_packages "$wanted"
     find_python
     make_venv
+    [ "$goal" = run ] || install_peers
     [ $target != test-kernel ] || [ -d $lab/kernel ] || fetch_kernel
 }
 
@@ -51,6 +52,8 @@ missing_packages() {
         need smsd smstools
         need socat socat
         need gcc gcc
+        need node nodejs
+        need npm npm
         [ -e /usr/include/dlfcn.h ] || list="$list libc6-dev"
     fi
     [ $target != test-kernel ] || need qemu-system-x86_64 qemu-system-x86
@@ -200,6 +203,28 @@ make_venv() {
     done
     printf '%s' "$mark" >"$stamp"
     [ "$goal" = run ] || printf '%s' "$mark" >$venv/.ready-run
+}
+
+# --- npm -------------------------------------------------------------------------------------------------------------
+
+# Other people's programs that the tests talk to; below .venv, so that one folder holds all that was installed.
+install_peers() {
+    peers=$venv/peers
+    mark="$(cksum <tests/peers/package.json) $(node --version)"
+    if [ "$(cat "$peers/.ready" 2>/dev/null)" = "$mark" ]; then
+        return
+    fi
+    say "installing npm packages for the tests into $peers"
+    mkdir -p "$peers"
+    cp tests/peers/package.json tests/peers/.npmrc "$peers/"
+    try=1
+    until (cd "$peers" && quietly npm install --no-package-lock --ignore-scripts --loglevel=error); do
+        [ $try -lt 3 ] || die "npm could not install the packages. Its message is above; check the network, then run: make $target"
+        try=$((try + 1))
+        say "trying again"
+        sleep 5
+    done
+    printf '%s' "$mark" >"$peers/.ready"
 }
 
 main

@@ -44,6 +44,7 @@ from sms_bridge.parts.backup import Source
 from sms_bridge.parts.guards import Guards
 from sms_bridge.parts.home_assistant import HomeAssistant
 from sms_bridge.parts.options import Options
+from sms_bridge.parts.smpp import Smpp
 from sms_bridge.parts.web import Parts, Web
 from sms_bridge.routes.console import AtConsole
 from sms_bridge.routes.mending import Mending
@@ -146,6 +147,7 @@ class Bridge:
             await self._build(stack)
             stack.push_async_callback(self._stop_sending)  # should the rest of the start fail
             await self._modems.start(self._service, self._dispatcher, self._queues, ModemTable(self._journal))
+            await self._smpp.start(self._service)
             host, port = await broker
         except BaseException:
             await _discard(broker)
@@ -191,11 +193,15 @@ class Bridge:
         if self._journal.opened.check_pending:
             self._own(self._verify(), "verify-journal")
 
+    def _build_dispatcher(self, core: CoreSettings) -> None:
+        routes = Routes(self._settings.routing)
+        self._dispatcher = Dispatcher(self._journal, core, self._clock, self._modems.limits_of, routes)
+        self._smpp = Smpp(self._settings, core, self._journal, self._dispatcher, self._clock, self._record_event)
+        self._queues = Queues(self._journal, self._dispatcher)
+
     async def _build(self, stack: AsyncExitStack) -> None:
         core = _core_settings(self._settings)
-        routing = Routes(self._settings.routing)
-        self._dispatcher = Dispatcher(self._journal, core, self._clock, self._modems.limits_of, routing)
-        self._queues = Queues(self._journal, self._dispatcher)
+        self._build_dispatcher(core)
         stack.push_async_callback(self._dispatcher.stop)
         self._tests = SelfTests(
             self._journal,
@@ -279,7 +285,7 @@ class Bridge:
 
     async def _stop_sending(self) -> None:
         """Idempotent."""
-        await self._modems.stop(self._settings.sending.stop_grace)
+        await asyncio.gather(self._modems.stop(self._settings.sending.stop_grace), self._smpp.stop())
 
     async def _broker(self, stack: AsyncExitStack) -> tuple[str, int]:
         """Where the broker is; without a configured one, this machine's, or a child of ours."""
@@ -313,7 +319,8 @@ class Bridge:
         """The payload of `sms/bridge/health`."""
         modems = list(self._modems.statuses())
         working = self._modems.in_service()
-        verdict = "pass" if working == len(modems) and modems else "warn" if working else "fail"
+        there, up = len(modems) + len(self._smpp), working + self._smpp.up
+        verdict = "pass" if up == there and there else "warn" if up else "fail"
         web = self._web.warnings() if self._web is not None else []
         warnings = [*self._service.warnings(), *self._guards.warnings(), *web]
         if warnings and verdict == "pass":
@@ -340,8 +347,10 @@ class Bridge:
 
     def _reason(self, warnings: list[str], working: int, total: int) -> str | None:
         """Why health is no pass, in words."""
-        away = f"{total - working} of {total} modems are not in service" if total else "there is no modem"
-        return "; ".join(warnings if working == total and total else [away, *warnings]) or None
+        away = [f"{total - working} of {total} modems are not in service"] if working < total else []
+        if not total and not self._smpp:
+            away.append("there is no modem")
+        return "; ".join([*away, *self._smpp.problems(), *warnings]) or None
 
     def _handlers(self) -> dict[str, Handler]:
         async def health() -> dict[str, Any]:

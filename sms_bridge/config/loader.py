@@ -170,6 +170,7 @@ class _Loader:
         from sms_bridge.config.sections.guards import guard_settings
         from sms_bridge.config.sections.people import contact, group
         from sms_bridge.config.sections.routing import routing_settings
+        from sms_bridge.config.sections.smpp import smpp_settings
 
         data_dir = self._data_dir
         if data_dir is None:
@@ -178,7 +179,7 @@ class _Loader:
             mqtt=self._mqtt(data.get("mqtt", {}), document),
             modems=tuple(self._modem(index, modem, data) for index, modem in enumerate(data.get("modems", []))),
             usb=UsbSettings(**data.get("usb", {})),
-            virtual_modems=VirtualModemSettings(**data.get("virtual_modems", {})),
+            virtual_modems=VirtualModemSettings(**data.get("virtual_modems", _virtual(data))),
             default_region=data.get("default_region"),
             data_dir=data_dir,
             inbound=InboundSettings(**data.get("inbound", {})),
@@ -201,6 +202,7 @@ class _Loader:
             groups=MappingProxyType({name: group(entry) for name, entry in data.get("groups", {}).items()}),
             web=self._web(data["web"], document) if "web" in data else None,
             guards=guard_settings(data.get("guards", {})),
+            smpp=smpp_settings(data.get("smpp", {}), self._environ, self._resolve, partial(self._problem, document)),
             routing=routing_settings(data.get("routing", {})),
             webhooks=tuple(
                 webhook_settings(entry, index, self._secret(document))
@@ -319,6 +321,11 @@ class _Loader:
         from sms_bridge.config.report import problem_at
 
         self._problems.append(problem_at(document, self._file, path, message, hint))
+
+
+def _virtual(data: dict[str, Any]) -> dict[str, Any]:
+    """What is not said of virtual modems: they must not be sent through where there is a message centre."""
+    return {"count": 0} if any(account.get("enabled", True) for account in data.get("smpp", {}).values()) else {}
 
 
 def _recovery(data: dict[str, Any]) -> RecoverySettings:

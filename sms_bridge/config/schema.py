@@ -34,9 +34,11 @@ from sms_bridge.config.sections.home_assistant import HOME_ASSISTANT
 from sms_bridge.config.sections.people import CONTACTS, GROUPS, PHONE, RAW_PHONE, phone_digits
 from sms_bridge.config.sections.replies import REPLIES
 from sms_bridge.config.sections.routing import ROUTING
+from sms_bridge.config.sections.smpp import ACCOUNTS
 from sms_bridge.config.sections.web import WEBHOOK, web
 from sms_bridge.config.sections.websettings import DEFAULT_SCOPES, WebhookSettings, WebSettings
 from sms_bridge.config.settings import DAY, OFF_TIME, BalanceSettings, Settings, TlsSettings
+from sms_bridge.config.smpp import SmppSettings
 from sms_bridge.core.commands import FORBIDDEN_COMMANDS
 from sms_bridge.core.guards import Rate as Limit
 from sms_bridge.core.patterns import MAX_PATTERN
@@ -362,6 +364,7 @@ ROOT = Section(
         _opt("guards", "who may be written to, how often, and when"): GUARDS,
         _opt("routing", "which routes a message takes"): ROUTING,
         _opt("home_assistant", "devices and entities in Home Assistant"): HOME_ASSISTANT,
+        _opt("smpp", "accounts at message centres (SMPP 3.4), by names of your own"): ACCOUNTS,
         _opt("contacts", "names for numbers; @name in orders"): CONTACTS,
         _opt("groups", "names for several contacts or numbers"): GROUPS,
         _opt("version", "of the form of this file; without it 1"): Whole(1, 1000),
@@ -382,6 +385,7 @@ def json_schema() -> dict[str, Any]:
     _put_defaults(tls["properties"], TlsSettings())
     item = schema["properties"]["modems"]["items"]["properties"]
     _put_defaults(schema["properties"]["balance"]["items"]["properties"], BalanceSettings())
+    _put_defaults(schema["properties"]["smpp"]["additionalProperties"]["properties"], SmppSettings())
     item["baudrate"]["default"], item["enabled"]["default"] = 115_200, True
     for recovery in (schema["properties"]["recovery"], item["recovery"]):
         recovery["properties"]["power_switch"]["properties"]["off_time"]["default"] = OFF_TIME

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from sms_bridge.config.sections.websettings import WebhookSettings, WebSettings
+from sms_bridge.config.smpp import SmppSettings
 from sms_bridge.core.choice import Sticky
 from sms_bridge.core.commandplan import CommandPlan
 from sms_bridge.core.guards import GuardSettings
@@ -224,6 +225,7 @@ class Settings:
     web: WebSettings | None = None  # None: no HTTP interface
     webhooks: tuple[WebhookSettings, ...] = ()
     guards: GuardSettings = field(default_factory=GuardSettings)
+    smpp: Mapping[str, SmppSettings] = field(default_factory=lambda: MappingProxyType({}))  # accounts by name
     routing: RoutingSettings = field(default_factory=RoutingSettings)
     source: Path | None = None  # the file this came from
 

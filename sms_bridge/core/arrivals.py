@@ -134,12 +134,12 @@ def _store(
 
 
 def _is_repeated(tx: Transaction, message: InboundMessage, settings: CoreSettings) -> bool:
-    if message.key is None and not message.may_repeat:
-        return False
     what = _what(message)
     key = hashlib.blake2b(what.encode("utf-8", "surrogatepass"), digest_size=_KEY_OCTETS).digest()
     window = int(settings.dedupe_window * 1000) if message.key is not None else REPEAT_MS
-    return tx.arrived_before(key, message.received_at, window)
+    # Noted whatever is expected now: the next session may be the one in which it comes again.
+    came_before = tx.arrived_before(key, message.received_at, window)
+    return came_before and (message.key is not None or message.may_repeat)
 
 
 def _what(message: InboundMessage) -> str:

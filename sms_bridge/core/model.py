@@ -26,6 +26,7 @@ class SendRequest:
     port: int | None = None
     modem: str = AUTO
     route: str = AUTO
+    sender: str | None = None  # the number or name to send from; None: any
     flash: bool = False
     priority: int = 0  # -128 to 127, higher first
     validity: int | None = None  # seconds
@@ -103,6 +104,7 @@ class Order:
     error_retryable: bool = False
     route: str | None = None  # that has it or had it last; None: the modems', or nobody's yet
     plan: str = ""  # the lane it began in; "": as `modem_wanted` says
+    sender: str | None = None  # the number or name that it is to come from; None: any
 
     @property
     def key(self) -> tuple[int, int]:

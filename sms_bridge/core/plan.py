@@ -179,7 +179,7 @@ def _unfit(facts: Facts, route: RouteFacts) -> str | None:
         return "it takes text only"
     if facts.kind == "flash" and not able.flash:
         return "it knows no flash messages"
-    if facts.sender is not None and facts.sender not in able.senders:
+    if facts.sender is not None and not able.any_sender and facts.sender not in able.senders:
         return f"it may not send as {facts.sender}"
     return None
 

@@ -9,7 +9,9 @@ from sms_bridge.core.model import MODEMS, Order
 from sms_bridge.core.settings import CoreSettings
 
 # The modem is gone, wedged or told to stop: says nothing about the message, and is not held against it.
-FREE_CODES = frozenset({"port_lost", "modem_offline", "not_answering", "not_authorised", "cancelled", "stopped"})
+FREE_CODES = frozenset(
+    {"port_lost", "modem_offline", "route_offline", "not_answering", "not_authorised", "cancelled", "stopped"}
+)
 FREE_DELAY = 1.0  # seconds, doubled each time up to the cap, so that a flapping modem does not spin
 FREE_CAP = 60.0
 MAX_ATTEMPTS_EVER = 200  # even for these

@@ -20,6 +20,7 @@ class Capabilities:
     binary: bool = True  # 8-bit data, and text to a port
     flash: bool = True  # class 0
     senders: tuple[str, ...] = ()  # that an order may name; (): it has its own, which cannot be chosen
+    any_sender: bool = False  # or it takes whatever an order names
     throughput: float | None = None  # parts a second; None: nobody knows
 
 

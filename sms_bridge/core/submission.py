@@ -37,6 +37,7 @@ from sms_bridge.core.translit import transliterate
 
 BAD_TRANSACTION = "invalid_transaction"
 MAX_TRANSACTION = 4096  # characters of JSON; it stands in every status
+MAX_SENDER = 20  # characters (SMPP 3.4 5.2.8)
 MAX_ID = 200  # characters; an id is a name, not a document
 _GSM_PART = 160  # no part holds more characters, so longer texts need no counting
 _MAX_PORT = 0xFFFF
@@ -44,6 +45,7 @@ _TOO_MANY = "more than 255 parts"  # the codec's reason; a test watches it
 _MAX_VALIDITY = 63 * 7 * 86_400  # seconds; TS 23.040 9.2.3.12.1 knows no more
 # Characters of one septet each: such a text needs no counting as long as it fits into one part.
 _PLAIN = re.compile(r"[A-Za-z0-9 \r\n@$!\"#%&'()*+,\-./:;<=>?_]{1,160}")
+_ANYBODY = "+10000000"  # whether a route exists does not depend on whom it is for
 _ROUTES = frozenset({AUTO, MODEM, MODEMS})
 
 Planner = Callable[[Facts], Plan]
@@ -95,7 +97,7 @@ def prepare(
         content = _check_content(marked, settings)
         _check_target(request, settings, knows_modem, planned=planner is not None)
         if request.expect is not None or request.escalate is not None:
-            _check_wishes(request, settings, book, knows_modem, planned=planner is not None)
+            _check_wishes(request, settings, book, knows_modem, planner)
     except _Refused as refused:
         prepared.id = prepared.id if is_writable(prepared.id) else ascii(prepared.id[:MAX_ID])
         prepared.rejections.append(_rejection(prepared, refused.code, refused.text, _sole(request)))
@@ -161,6 +163,7 @@ def facts_of(order: Order) -> Facts:
         priority=-order.precedence,
         route=order.route_wanted,
         modem=order.modem_wanted,
+        sender=order.sender,
     )
 
 
@@ -180,6 +183,8 @@ def fingerprint(request: SendRequest) -> bytes:
         request.encoding,
         "f" if request.flash else "",
         request.send_at.isoformat() if request.send_at else "",
+        # Last, and only where there is one: what was stored without one before keeps its fingerprint.
+        *((request.sender,) if request.sender is not None else ()),
     )
     return hashlib.blake2b("\x1f".join(what).encode("utf-8", "surrogatepass"), digest_size=12).digest()
 
@@ -375,6 +380,16 @@ def _check_target(
         raise _Refused("unknown_route", f"there is no route {request.route[:40]!a}; there are: {MODEMS}")
     if request.modem != AUTO and request.route not in _ROUTES:
         raise _Refused("unknown_route", f"{request.modem} is a modem: leave out `route`, or `modem`")
+    if request.sender is not None:
+        _check_sender(request, planned)
+
+
+def _check_sender(request: SendRequest, planned: bool) -> None:
+    if not request.sender or len(request.sender) > MAX_SENDER or not request.sender.isprintable():
+        raise _Refused("invalid_sender", f"a sender is a number or a name of 1 to {MAX_SENDER} characters")
+    if request.modem != AUTO or not planned:
+        text = "a modem sends from its SIM's number: leave out `sender`, or take a route such as smpp:backup"
+        raise _Refused("invalid_sender", text)
 
 
 def _check_wishes(
@@ -382,15 +397,18 @@ def _check_wishes(
     settings: CoreSettings,
     book: ContactBook,
     knows_modem: Callable[[str], bool],
-    *,
-    planned: bool,
+    planner: Planner | None,
 ) -> None:
     def try_out(step: SendRequest) -> None:
         try:
             _check_content(step, settings)
-            _check_target(step, settings, knows_modem, planned=planned)
+            _check_target(step, settings, knows_modem, planned=planner is not None)
         except _Refused as refused:
             raise AskError(refused.text) from refused
+        if planner is not None and step.route not in _ROUTES:
+            plan = planner(Facts(to=_ANYBODY, route=step.route))
+            if plan.unknown:
+                raise AskError(plan.problem or f"there is no route {step.route}")
 
     try:
         wishes.check(request, settings, book, try_out)
@@ -454,6 +472,7 @@ def _order(
         port=request.port,
         modem_wanted=request.modem,
         route_wanted=request.route,
+        sender=request.sender,
         flash=request.flash,
         validity=max(0, min(request.validity or 0, _MAX_VALIDITY)),
         send_at=send_at,

@@ -23,7 +23,7 @@ from pydantic import (
 from sms_bridge.core.events import to_json
 from sms_bridge.core.model import AUTO, Rejection, SendRequest
 from sms_bridge.core.states import OnUnknown
-from sms_bridge.core.submission import MAX_TRANSACTION
+from sms_bridge.core.submission import MAX_SENDER, MAX_TRANSACTION
 from sms_bridge.payloads import jsontext
 from sms_bridge.payloads.asking import Escalation, ExpectReply
 from sms_bridge.payloads.names import is_name
@@ -44,7 +44,6 @@ ALIASES = {
     "message": "text",
     "content": "text",
 }
-LATER = ("sender",)  # promised by the contract, not built yet
 
 
 _ROUTE = re.compile(r"[a-z][a-z0-9]{0,15}:[a-z0-9_-]{1,32}")  # a kind and an account, such as smpp:backup
@@ -99,7 +98,9 @@ class SendOrder(BaseModel):
     port: Annotated[StrictInt, Field(ge=0, le=65_535)] | None = Field(
         None, description="destination port, TS 23.040 9.2.3.24.4"
     )
-    sender: Any = Field(None, description="not supported yet")
+    sender: StrictStr | None = Field(
+        None, min_length=1, max_length=MAX_SENDER, description="the number or name to send from; SMPP routes only"
+    )
     expect_reply: ExpectReply = Field(None, description="an answer is waited for, for so many seconds")
     escalate: Escalation = Field(None, description="what is done when it has come to nothing after some time")
     transaction: Any = Field(None, description="any JSON value, echoed in each status")
@@ -157,6 +158,7 @@ _EXPECTED = {
     "text": "text in quotes",
     "modem": 'a modem\'s name or "auto"',
     "route": 'a route\'s name or "auto"',
+    "sender": f"a number or a name of 1 to {MAX_SENDER} characters, in quotes",
     "flash": "true or false",
     "priority": "a whole number from -128 to 127",
     "validity": f"a whole number of seconds from 1 to {MAX_VALIDITY}",
@@ -198,9 +200,6 @@ def _request(found: dict[str, Any], recipient: str | None, modem: str | None) ->
         order = _VALIDATE(found)
     except ValidationError as error:
         raise _from_validation(error, found, recipient) from None
-    for name in LATER:
-        if getattr(order, name) is not None:
-            raise _refused("not_supported", f"`{name}` is not supported yet: leave it out", found, recipient)
     data = _content(order, found, recipient)
     to = (recipient,) if recipient is not None else _recipients(order.to, found)
     if order.id is not None and (not order.id or not order.id.isprintable()):
@@ -213,6 +212,7 @@ def _request(found: dict[str, Any], recipient: str | None, modem: str | None) ->
         port=order.port,
         modem=_name("modem", order.modem, modem, found, recipient),
         route=_name("route", order.route, None, found, recipient),
+        sender=order.sender,
         flash=order.flash,
         priority=order.priority,
         validity=order.validity,

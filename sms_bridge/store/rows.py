@@ -18,9 +18,9 @@ ORDER_CHANGING = (
     "state_at", "attempt", "failures", "generation", "resends", "parts_sent", "modem", "sim", "not_before",
     "bound_until", "excluded", "error_code", "error_text", "error_retryable", "route", "plan",
 )  # fmt: skip
-ORDER_COLUMNS = ", ".join(("seq", *ORDER_FIXED, *ORDER_CHANGING))
+ORDER_COLUMNS = ", ".join(("seq", *ORDER_FIXED, *ORDER_CHANGING, "sender"))
 ORDER_INSERT = (
-    f"INSERT INTO orders ({ORDER_COLUMNS}) VALUES ({', '.join('?' * (1 + len(ORDER_FIXED) + len(ORDER_CHANGING)))})"
+    f"INSERT INTO orders ({ORDER_COLUMNS}) VALUES ({', '.join('?' * (2 + len(ORDER_FIXED) + len(ORDER_CHANGING)))})"
 )
 ORDER_UPDATE = (
     f"UPDATE orders SET {', '.join(f'{name} = ?' for name in ('state', 'stage', 'lane', *ORDER_CHANGING))} "
@@ -55,7 +55,7 @@ def order_values(order: Order, seq: int | None) -> tuple[Any, ...]:
         o.modem_wanted, o.route_wanted, o.flash, o.validity, o.send_at, o.deadline, o.delivery_report,
         o.on_unknown.value, o.encoding_wanted, o.transaction, o.source, o.accepted_at, o.parts, o.encoding,
         o.state_at, o.attempt, o.failures, o.generation, o.resends, o.parts_sent, o.modem, o.sim, o.not_before,
-        o.bound_until, o.excluded, o.error_code, o.error_text, o.error_retryable, o.route, o.plan,
+        o.bound_until, o.excluded, o.error_code, o.error_text, o.error_retryable, o.route, o.plan, o.sender,
     )  # fmt: skip
 
 

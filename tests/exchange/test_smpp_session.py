@@ -174,7 +174,7 @@ async def test_a_generic_nack_for_a_submit_is_its_refusal(rig: Rig) -> None:
     rig.smsc.faults.nack = 1
     rig.submit("a")
     await rig.settle()
-    assert [(answer.token, answer.status) for answer in rig.told.answers] == [("a", 0x08)]
+    assert [(answer.token, answer.status) for answer in rig.told.answers] == [("a", 0x03)]
     assert rig.session.state is State.BOUND
 
 

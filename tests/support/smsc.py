@@ -50,6 +50,7 @@ class Faults:
     receipt_tlv: bool = False  # the id and state as parameters, and a text that is no receipt
     cut_after: int = 0  # the connection is cut when so many more submits have come, the last of them not answered
     nack: int = 0  # these submits are answered with generic_nack
+    nack_status: int = 0x03
     unbind_after: int = 0  # so many more submits, and the centre takes its leave
 
 
@@ -302,7 +303,7 @@ class Link(asyncio.Protocol):
         number = smsc.new_id()
         smsc.note(
             "submit",
-            status=status or (0x08 if nack else 0),
+            status=status or (faults.nack_status if nack else 0),
             id=number,
             to=message.destination.text,
             sender=message.source.text,
@@ -313,7 +314,7 @@ class Link(asyncio.Protocol):
             tlvs=[(tag, value.hex()) for tag, value in message.tlvs if tag != Tag.PAYLOAD],
         )
         if nack:
-            out.append(pdu.pack(Command.GENERIC_NACK, frame.sequence, b"", 0x08))
+            out.append(pdu.pack(Command.GENERIC_NACK, frame.sequence, b"", faults.nack_status))
             return
         if status:
             out.append(pdu.pack(Command.SUBMIT_SM_RESP, frame.sequence, b"", status))

@@ -104,7 +104,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("a number with Ctrl-Z", {"id": "bad-5", "to": "+36301234567\x1a", "text": "x"}, "invalid_number"),
     ("an empty text", {"id": "bad-6", "to": STRANGER, "text": ""}, "empty_text"),
     ("256 kB of text", {"id": "bad-7", "to": STRANGER, "text": "x" * 262_144}, "too_long"),
-    ("a field to come", {"id": "bad-8", "to": STRANGER, "text": "x", "sender": "ME"}, "not_supported"),
+    ("a sender, of a modem", {"id": "bad-8", "to": STRANGER, "text": "x", "sender": "ME"}, "invalid_sender"),
 ]
 
 

@@ -217,7 +217,7 @@ BAD = [
     ({"id": "x6", "to": NUMBER, "text": "x" * 262_144}, "too_long"),
     ("x" * (1024 * 1024 + 1), "payload_too_large"),
     ({"id": "x7", "to": 36301234567, "text": "x"}, "invalid_field"),
-    ({"id": "x8", "to": NUMBER, "text": "x", "sender": "ME"}, "not_supported"),
+    ({"id": "x8", "to": NUMBER, "text": "x", "sender": "ME"}, "invalid_sender"),
 ]
 
 

@@ -210,6 +210,7 @@ def test_every_key_is_in_the_page_of_the_configuration() -> None:
     properties = json_schema()["properties"]
     keys = [*properties["mqtt"]["properties"], *properties["modems"]["items"]["properties"]]
     keys += [key for name in properties for key in properties[name].get("properties", {})]
+    keys += properties["smpp"]["additionalProperties"]["properties"]
     missing = [key for key in keys if f"`{key}`" not in text]
     missing += [name for name in properties if not re.search(rf"^## .*\b{name}\b", text, re.MULTILINE)]
     assert not missing

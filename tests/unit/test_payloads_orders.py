@@ -139,7 +139,8 @@ REFUSED: list[tuple[Any, str, str]] = [
     ({"to": NUMBER, "text": "x", "on_unknown": "retry"}, "invalid_field", "failover"),
     ({"to": NUMBER, "text": "x", "modem": "Stick 1"}, "invalid_field", "modem's name"),
     ({"to": NUMBER, "text": "x", "route": ""}, "invalid_field", "route's name"),
-    ({"to": NUMBER, "text": "x", "sender": "ME"}, "not_supported", "`sender`"),
+    ({"to": NUMBER, "text": "x", "sender": 12345}, "invalid_field", "`sender`"),
+    ({"to": NUMBER, "text": "x", "sender": "x" * 21}, "invalid_field", "`sender`"),
     ({"to": NUMBER, "text": "x", "expect_reply": 0}, "invalid_field", "1 to 604800"),
     ({"to": NUMBER, "text": "x", "expect_reply": True}, "invalid_field", "`expect_reply` must be"),
     (

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sms_bridge.routes.smpp import receipts
 from sms_bridge.routes.smpp.pdu import Address, Message, Tag
-from sms_bridge.routes.smpp.receipts import Receipt, ReceiptState, same_id
+from sms_bridge.routes.smpp.receipts import Receipt, ReceiptState
 
 FROM = Address("36301234567", 1, 1)
 S = ReceiptState
@@ -125,24 +125,3 @@ def test_any_octets_are_a_receipt_or_none(octets: bytes, esm_class: int, coding:
         message = Message(source=FROM, esm_class=esm_class, data_coding=coding, octets=octets[:254], tlvs=given_tlvs)
         found = receipts.parse(message)
         assert found is None or found.message_id
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs", "same"),
-    [
-        ("1000A1", "1000A1", True),
-        ("1000A1", "1000a1", True),
-        ("1000A1", "1048737", True),  # hexadecimal in the response, decimal in the receipt
-        ("00001000A1", "1048737", True),
-        ("1048737", "1000A1", True),
-        ("0001048737", "1048737", True),
-        ("0x1000A1", "1000A1", True),
-        ("1000A1", "1048738", False),
-        ("abc-1", "ABC-1", True),
-        ("abc-1", "abc-2", False),
-        ("", "", True),
-        ("", "0", False),
-    ],
-)
-def test_ids_hexadecimal_and_decimal(ours: str, theirs: str, same: bool) -> None:
-    assert same_id(ours, theirs) is same

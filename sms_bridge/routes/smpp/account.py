@@ -132,15 +132,22 @@ class Account:
         self._complaints = 0  # one after the other, without a message taken in between
         self._timer: asyncio.TimerHandle | None = None
         self._stopping = False
+        self._up = False
 
     @property
     def name(self) -> str:
         return self.settings.name
 
     @property
-    def can_submit(self) -> bool:
+    def is_up(self) -> bool:
         """A bind that may send is there; whether it has room is another question."""
-        return not self._stopping and any(session.can_submit for session in self._sessions)
+        return not self._stopping and any(session.can_send for session in self._sessions)
+
+    @property
+    def flows(self) -> bool:
+        """What has no room now will have it as soon as the centre answers: neither a rate nor a pause is in the way."""
+        now = asyncio.get_running_loop().time()
+        return self._rate.room(now) is None or self._rate.room(now) != 0
 
     @property
     def pending(self) -> int:
@@ -325,8 +332,8 @@ class Account:
             link, reason = Link.REFUSED, next(iter(self._refusals.values()))
         else:
             link = Link.BOUND if bound.issuperset(self._roles) else Link.DOWN
-        changed = link is not self.link or (link is Link.REFUSED and reason != self.reason)
-        self.link, self.reason = link, reason
+        changed = link is not self.link or (link is Link.REFUSED and reason != self.reason) or self._up != self.is_up
+        self.link, self.reason, self._up = link, reason, self.is_up
         if changed:
             self._listener.changed(link, reason)
 

@@ -81,7 +81,7 @@ _FIELD = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """One receipt. `message_id` as it came: what it may be compared with is `same_id`'s business."""
+    """One receipt. `message_id` as it came: hexadecimal or decimal is the core's business (`core/receipts.py`)."""
 
     message_id: str
     state: ReceiptState
@@ -120,26 +120,6 @@ def parse(message: Message) -> Receipt | None:
     if state is None or (kind == _INTERMEDIATE and state.final and state is not ReceiptState.DELIVERED):
         state = ReceiptState.ENROUTE
     return Receipt(message_id, state, message.source.text, _error(message, fields), marked)
-
-
-def same_id(ours: str, theirs: str) -> bool:
-    """Whether an id in a receipt is the one of a submit_sm_resp: as it stands, whatever its case, or one in hexadecimal
-    and the other in decimal (domain C2.1). Only among messages of the same account to the same number."""
-    if ours == theirs:
-        return True
-    return not forms(ours).isdisjoint(forms(theirs)) if ours and theirs else False
-
-
-def forms(message_id: str) -> frozenset[str]:
-    """What an id may be compared by: its text, and as a number what it is in decimal, read either way."""
-    text = message_id.strip().lower()
-    found = {"=" + text}
-    if len(text) <= 40:
-        if text.isascii() and text.isdigit():
-            found.add(str(int(text)))
-        if re.fullmatch(r"(?:0x)?[0-9a-f]+", text):
-            found.add(str(int(text, 16)))
-    return frozenset(found)
 
 
 def _fields(message: Message) -> dict[str, str]:

@@ -219,8 +219,14 @@ class Session(asyncio.Protocol):
         await self._give_up("the bridge ends it")
 
     @property
+    def can_send(self) -> bool:
+        """It is bound, and not as a receiver."""
+        return self.state is State.BOUND and self.settings.role is not Role.RECEIVER
+
+    @property
     def can_submit(self) -> bool:
-        return self.state is State.BOUND and not self._full and self.settings.role is not Role.RECEIVER
+        """Now: what was written before has left."""
+        return self.can_send and not self._full
 
     @property
     def pending(self) -> int:
