@@ -46,6 +46,10 @@ test-ha: ## against Home Assistant itself, which is fetched first (HA=<version>,
 	@scripts/home_assistant.sh
 	@HA_VENV=.venv-ha $(BIN)/python -m pytest -q -s --timeout 180 tests/home_assistant $(ARGS)
 
+test-proof: ## the fifteen scenarios in their long form (some minutes)
+	@scripts/bootstrap.sh test
+	@PROOF_LONG=1 $(BIN)/python -m pytest -q -s tests/system/scenarios $(ARGS)
+
 soak: ## a mixed load while things go wrong at random, and the count (DURATION=30m FAULT_EVERY=5s KILL_EVERY=0 SEED=…)
 	@scripts/bootstrap.sh test
 	@$(BIN)/python -m tests.soak --duration $${DURATION:-30m} --fault-every $${FAULT_EVERY:-5s} \

@@ -14,6 +14,7 @@ from sms_bridge.config.sections import web
 from sms_bridge.config.sections.commands import check_commands
 from sms_bridge.config.sections.people import member as member_of
 from sms_bridge.config.sections.people import phone_digits
+from sms_bridge.config.sections.routing import routing_checks
 from sms_bridge.config.sections.smpp import smpp_checks
 from sms_bridge.config.settings import MqttSettings
 
@@ -22,6 +23,7 @@ def cross_checks(document: Document, file: str) -> list[Problem]:
     data = document.data if isinstance(document.data, dict) else {}
     found = [*_mqtt(_dict(data, "mqtt")), *_modems(data.get("modems")), *_groups(data)]
     found += [*_balance(data), *_switches(data), *web.cross_checks(data), *smpp_checks(data.get("smpp"))]
+    found += routing_checks(data.get("routing"), _dict(data, "smpp"))
     found += check_commands(data, _dict(data, "mqtt").get("base_topic", MqttSettings().base_topic))
     return [problem_at(document, file, path, message, hint) for path, message, hint in found]
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from sms_bridge.config.kinds import spoken
 from sms_bridge.config.schema import json_schema
 
 _HEAD = """\
@@ -73,6 +74,8 @@ def _default(rule: dict[str, Any]) -> str:
     if "default" not in rule:
         return ""
     value = rule["default"]
+    if isinstance(value, int | float) and not isinstance(value, bool) and "time such" in _takes(rule):
+        return f"`{spoken(value)}`"
     return f"`{value if isinstance(value, str) else json.dumps(value)}`"
 
 

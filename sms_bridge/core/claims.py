@@ -114,15 +114,16 @@ class RouteClaims:
     def beyond_modems(self) -> list[Order]:
         """Orders that no modem in service may send for a while, because of its SIM's limits, and another route may."""
         now, wall = self._now(), self._clock.now()
-        views = [self._views[name] for name in self.routes.in_service or () if name in self._views]
-        if not views or not all(self.policy.is_limited(view) for view in views):
+        views = [self._views.get(name) for name in self.routes.in_service or ()]
+        known = [view for view in views if view is not None]
+        if not views or len(known) < len(views) or not all(self.policy.is_limited(view) for view in known):
             return []
         others = self.routes.up(now) - {MODEMS}
         return [
             entry.order
             for entry in self._queue.heads(lambda lane: self.routes.serves(lane, MODEMS, now), SCAN)
             if others.intersection(routes_of(entry.order.lane))
-            and all(self.policy.full_for(view, entry.order, wall) > FULL_LONG_MS for view in views)
+            and all(self.policy.full_for(view, entry.order, wall) > FULL_LONG_MS for view in known)
         ]
 
     def _has_work(self, view: ClaimantView) -> bool:

@@ -13,7 +13,7 @@ from sms_bridge.core.premium import PREMIUM
 # What a configuration asks for by itself: its own numbers are nobody's abuse.
 OWN_SOURCES = frozenset({"self_test", "balance"})
 # Who is answered has just written, and is awake.
-AWAKE_SOURCES = OWN_SOURCES | {"answer"}
+AWAKE_SOURCES = OWN_SOURCES | {"answer", "command"}
 
 _KNOWN = 4096  # numbers whose verdict is remembered
 

@@ -45,6 +45,7 @@ _TOO_MANY = "more than 255 parts"  # the codec's reason; a test watches it
 _MAX_VALIDITY = 63 * 7 * 86_400  # seconds; TS 23.040 9.2.3.12.1 knows no more
 # Characters of one septet each: such a text needs no counting as long as it fits into one part.
 _PLAIN = re.compile(r"[A-Za-z0-9 \r\n@$!\"#%&'()*+,\-./:;<=>?_]{1,160}")
+_ANYBODY = "+10000000"  # whether a route exists does not depend on whom it is for
 _ROUTES = frozenset({AUTO, MODEM, MODEMS})
 
 Planner = Callable[[Facts], Plan]
@@ -96,7 +97,7 @@ def prepare(
         content = _check_content(marked, settings)
         _check_target(request, settings, knows_modem, planned=planner is not None)
         if request.expect is not None or request.escalate is not None:
-            _check_wishes(request, settings, book, knows_modem, planned=planner is not None)
+            _check_wishes(request, settings, book, knows_modem, planner)
     except _Refused as refused:
         prepared.id = prepared.id if is_writable(prepared.id) else ascii(prepared.id[:MAX_ID])
         prepared.rejections.append(_rejection(prepared, refused.code, refused.text, _sole(request)))
@@ -396,15 +397,18 @@ def _check_wishes(
     settings: CoreSettings,
     book: ContactBook,
     knows_modem: Callable[[str], bool],
-    *,
-    planned: bool,
+    planner: Planner | None,
 ) -> None:
     def try_out(step: SendRequest) -> None:
         try:
             _check_content(step, settings)
-            _check_target(step, settings, knows_modem, planned=planned)
+            _check_target(step, settings, knows_modem, planned=planner is not None)
         except _Refused as refused:
             raise AskError(refused.text) from refused
+        if planner is not None and step.route not in _ROUTES:
+            plan = planner(Facts(to=_ANYBODY, route=step.route))
+            if plan.unknown:
+                raise AskError(plan.problem or f"there is no route {step.route}")
 
     try:
         wishes.check(request, settings, book, try_out)

@@ -96,7 +96,9 @@ def _stripped(value: Any, path: str, gone: list[str]) -> Any:
         kept = {}
         for key, item in value.items():
             here = f"{path}.{key}" if path else str(key)
-            if key in SECRETS and path not in ("contacts", "groups"):
+            # A command without its PIN would be a door without its lock: it goes as a whole.
+            unlocked = path == "commands" and isinstance(item, Mapping) and not SECRETS.isdisjoint(item)
+            if unlocked or (key in SECRETS and path not in ("contacts", "groups", "commands")):
                 gone.append(here)
             else:
                 kept[key] = _stripped(item, here, gone)

@@ -10,6 +10,7 @@ from sms_bridge.core.errors import StoreError
 BUSY_TIMEOUT_MS = 5_000  # only a backup or a person's sqlite3 shell ever holds the file
 JOURNAL_SIZE_LIMIT = 4 * 1024 * 1024  # octets the WAL file keeps after it was written back
 CACHE_KIB = 1_024
+READER_CACHE_KIB = 256  # in WAL mode each commit of the writer empties it
 
 _HINTS = (
     ("full", "The disk is full: free some space; the bridge goes on by itself."),
@@ -38,12 +39,12 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
 def open_reader(path: Path) -> sqlite3.Connection:
     """A connection that cannot write."""
-    return _connect(f"file:{_quoted(path)}?mode=ro")
+    return _connect(f"file:{_quoted(path)}?mode=ro", READER_CACHE_KIB)
 
 
 def open_checkpointer(path: Path) -> sqlite3.Connection:
     """A connection for checkpoints only."""
-    connection = _connect(f"file:{_quoted(path)}?mode=rw")
+    connection = _connect(f"file:{_quoted(path)}?mode=rw", READER_CACHE_KIB)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     return connection
@@ -57,7 +58,7 @@ def store_error(error: Exception) -> StoreError:
     return StoreError(f"the journal did not take it: {words}", hint=hint)
 
 
-def _connect(uri: str) -> sqlite3.Connection:
+def _connect(uri: str, cache_kib: int = CACHE_KIB) -> sqlite3.Connection:
     connection = sqlite3.connect(
         uri,
         uri=True,
@@ -66,7 +67,7 @@ def _connect(uri: str) -> sqlite3.Connection:
         timeout=BUSY_TIMEOUT_MS / 1000,
         cached_statements=256,
     )
-    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    connection.execute(f"PRAGMA cache_size = -{cache_kib}")
     return connection
 
 

@@ -17,7 +17,7 @@ from sms_bridge.store.transaction import SqlReader
 MOST = 100_000  # rows; a webhook that is further behind loses the oldest
 TRIGGER = "feed_outbox"
 KINDS = frozenset({OutboxKind.STATUS, OutboxKind.IN, OutboxKind.RAW, OutboxKind.EVENT})
-_ID = "feed_id"  # row of `meta`
+_ID, SILENT = "feed_id", "feed_silent"  # rows of `meta`
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,8 @@ class Feed:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self.id = ""  # of this journal: event ids begin with it
+        # Up to this row a webhook's answer is not sent: the journal is a copy, and it may have been sent before.
+        self.silent_up_to = 0
 
     async def open(self, targets: Mapping[str, tuple[str, Collection[str]]]) -> dict[str, Place]:
         """Collect for the webhooks in `targets` from now on: name -> address and kinds of rows. None: for nobody.
@@ -45,6 +47,7 @@ class Feed:
         if not targets and not await self._journal.read(_is_used):
             return {}
         self.id, places = await self._journal.write(lambda tx: _open(tx, wanted))
+        self.silent_up_to = int(await self._journal.read(lambda reader: reader.meta(SILENT)) or 0)
         return places
 
     async def after(self, seq: int, limit: int) -> list[OutboxRow]:

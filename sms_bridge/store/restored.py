@@ -13,6 +13,7 @@ from sms_bridge.core.errors import StoreError
 from sms_bridge.core.events import event_json
 from sms_bridge.core.model import OutboxKind
 from sms_bridge.store.connection import open_writer, store_error
+from sms_bridge.store.feed import SILENT
 from sms_bridge.store.migrate import latest_version, migrate, version_of
 from sms_bridge.store.transaction import SqlTransaction
 from sms_bridge.store.upkeep import NUMBERED
@@ -101,6 +102,8 @@ def _in_one(connection: sqlite3.Connection, now: int, work: Callable[[SqlTransac
 
 
 def _orders(connection: sqlite3.Connection, tx: SqlTransaction, now: int, made_at: int, hold: bool) -> Readied:
+    if hold:
+        tx.set_meta(SILENT, str(tx.highest("outbox")))  # webhooks have answered some of it, and that was sent
     for table in NUMBERED:
         tx.set_meta(f"highest_{table}", str(tx.highest(table) + LEAP))
     # The broker's packet ids have gone on meanwhile: an old one must not make a new order look like an old delivery.

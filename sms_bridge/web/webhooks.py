@@ -68,6 +68,10 @@ class FeedPort(Protocol):
     def id(self) -> str:
         """What event ids begin with."""
 
+    @property
+    def silent_up_to(self) -> int:
+        """Up to this row nothing that a webhook answers is sent."""
+
     async def after(self, seq: int, limit: int) -> list[OutboxRow]:
         """Rows beyond `seq`, in order."""
 
@@ -171,7 +175,7 @@ class Webhook:
             outcome = await self._post(self.hook.url, body, event_id=event_id, event=event, hook=self.hook)
             match outcome:
                 case Taken(answer):
-                    if row.kind == OutboxKind.IN and self.hook.reply:
+                    if row.kind == OutboxKind.IN and self.hook.reply and row.seq > self._feed.silent_up_to:
                         await self._replies.take(self.hook.name, event_id, row.payload, answer)
                     await self._worked()
                     self.figures["delivered"] += 1

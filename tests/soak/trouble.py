@@ -16,7 +16,7 @@ from tests.support.stack import Stack
 LONGEST = 20.0  # seconds until a fault that was not met is disarmed
 LOOK = 4.0  # seconds between two looks for modems that are unplugged, to have them back
 # Refusals that say how it goes on within seconds; those that ask for minutes of rest are for tests of their own.
-CODES = (1, 8, 38, 41, 50, 98, 127, 195, 198, 300, 314, 331, 332, 500, 512, 515)
+CODES = (1, 8, 41, 50, 98, 127, 195, 198, 300, 314, 331, 332, 500, 512, 515)
 MOMENTS = ("now", "command", "cmgs", "prompt", "ctrl_z", "accepted")
 
 WEIGHTS = {

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
 from hardware.types import Action
 from sms_bridge.core.asking import Escalate, Expect, Option, Step, Until
-from sms_bridge.core.model import Accepted, Cutoffs, Rejected
+from sms_bridge.core.model import Accepted, ClaimantView, Cutoffs, Rejected
+from sms_bridge.core.routes import Routes
+from sms_bridge.core.routing import RouteHealth, RoutingSettings
 from sms_bridge.core.settings import CoreSettings
 from tests.support.desk import ANNA, START, STICK, ManualClock, deliver, open_desk, refused, sent, unknown
 
 BOSS = "+36209999999"
+BACKUP = ClaimantView("smpp:backup", route="smpp:backup")
 TEAM = ("+36201111111", "+36202222222")
 SETTINGS = CoreSettings(
     default_region="HU", contacts={"boss": BOSS}, groups={"team": TEAM}, max_attempts=1, retry_base=0.01
@@ -279,3 +283,21 @@ async def test_an_order_whose_steps_wait_is_not_purged(tmp_path):
         assert await desk.service.get("other") == []
         await later(desk, 8 * 3600)
         assert steps(desk) == ["alarm/e1"]
+
+
+async def test_a_step_takes_another_route_and_one_that_does_not_exist_is_refused(tmp_path):
+    routes = Routes(RoutingSettings())
+    routes.add("smpp:backup")
+    async with open_desk(tmp_path, SETTINGS, routes=routes) as desk:
+        routes.modems_in_service(("stick",))
+        routes.set_health("smpp:backup", RouteHealth(True))
+        result = await desk.order("typo", "Fire", escalate=Escalate((Step(60, route="smpp:bakup"),)))
+        assert isinstance(result, Rejected)
+        assert "step 1: there is no route" in desk.statuses("typo")[0]["error"]["text"]
+        await desk.order("alarm", "Fire", escalate=Escalate((Step(60, route="smpp:backup"),)))
+        await desk.send(unknown())
+        await later(desk, 60)
+        async with asyncio.timeout(2):
+            await desk.dispatcher.wait_for_work(BACKUP)
+        (job,) = desk.dispatcher.claim_many(BACKUP, 10)
+        assert (job.order.id, job.order.to) == ("alarm/e1", ANNA)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sms_bridge.config import Settings, load
+from sms_bridge.config.document import read
 from sms_bridge.config.loader import FILE_NAME
+from sms_bridge.core.errors import StoreRefused
+from sms_bridge.parts.backup import without_secrets
 from sms_bridge.parts.options import LIVE, Modem, Options, OptionsError, compose
+from sms_bridge.store.folder import FolderLock
 
 TEXT = """\
 # mine
@@ -129,3 +134,33 @@ def test_the_list_of_live_options_names_what_there_is() -> None:
         group = getattr(settings, section)
         assert all(hasattr(group, key) for key in keys or ()), section
     assert compose(settings, settings) == (settings, ())
+    page = (Path(__file__).parents[2] / "docs/topics.md").read_text(encoding="utf-8")
+    told = page[page.index("At once: ") : page.index("The rest is written")]
+    assert all(f"`{section}" in told for section in LIVE), "docs/topics.md names them"
+
+
+def test_a_copy_without_secrets_opens_no_door() -> None:
+    text = (
+        "# mine\nmqtt: {host: h, username: u, password: p}   # broker\n"
+        'commands:\n  gate:\n    pin: "1234"\n    topic: a/b\n  lamp:\n    topic: c/d\n'
+        "contacts: {pin: '+36301234567', token: '+36301234568'}\n"
+    )
+    raw, gone = without_secrets(text.encode(), "f")
+    assert gone == ["mqtt.password", "commands.gate"]
+    assert raw is not None
+    assert b"# mine" in raw
+    data = read(raw, "f").data
+    assert data["commands"] == {"lamp": {"topic": "c/d"}}
+    assert set(data["contacts"]) == {"pin", "token"}
+    kept, gone = without_secrets(b"a: &x {password: p, z: q}\ncontacts: *x\n", "f")
+    assert (kept, gone) == (None, ["sms-bridge.yaml"]), "what cannot be taken apart is left out"
+
+
+def test_a_folder_belongs_to_one_bridge(tmp_path: Path) -> None:
+    held = rf"a bridge works in .* \(process {os.getpid()}\)"
+    with FolderLock(tmp_path), pytest.raises(StoreRefused, match=held):
+        FolderLock(tmp_path).take()
+    with FolderLock(tmp_path):
+        pass
+    with pytest.raises(StoreRefused, match="cannot be opened"):
+        FolderLock(tmp_path / "none").take()

@@ -15,6 +15,7 @@ import pytest
 
 from sms_bridge.core.model import OutboxKind
 from sms_bridge.store.feed import Feed
+from sms_bridge.store.restored import make_ready
 from sms_bridge.web import delivery, replies, webhooks
 from sms_bridge.web.delivery import Poster
 from sms_bridge.web.replies import Replies
@@ -362,6 +363,27 @@ async def test_no_modem_of_ours_is_answered_and_no_one_is_answered_for_ever(desk
         await there.until(lambda: house.running.figures()["house"]["delivered"] == replies.MOST + 3)
         assert len(desk.statuses()) == replies.MOST
         assert [e["code"] for e in desk.published("event")] == ["loop", "too_many_replies", "too_many_replies"]
+
+
+@pytest.mark.parametrize(("hold", "sent_again"), [(True, []), (False, ["old question"])])
+async def test_a_restored_copy_answers_nothing_that_may_have_been_answered(tmp_path, there, hold, sent_again):
+    there.usual = (503, "", {})
+    async with open_desk(tmp_path) as desk, hooked(desk, hook(there)):
+        await desk.receive(*deliver("old question"))
+        await there.wait(1)
+    make_ready(tmp_path / "journal.db", 0, 0, hold=hold)
+    there.posts.clear()
+    async with open_desk(tmp_path) as desk, hooked(desk, hook(there)) as house:
+        answer = '{"reply": "%s"}'
+        there.will(200, answer % "old question")
+        there.will(200, answer % "new question")
+        await desk.receive(*deliver("new question"))
+        there.usual = (200, "", {})
+        await there.until(lambda: house.running.figures()["house"]["delivered"] == 2)
+        ids = {status["id"] for status in desk.statuses()}
+        texts = [o.text for id in ids for o in await desk.journal.read(lambda r, id=id: r.orders_of(id))]
+        assert sorted(texts) == sorted([*sent_again, "new question"])
+        assert len({post.json["id"] for post in there.posts}) == 2
 
 
 async def test_replies_can_be_switched_off(desk, there):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Any
 
@@ -82,6 +84,25 @@ ROUTING = Section(
     },
     "rules:",
 )
+
+
+def routing_checks(routing: Any, accounts: Any) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+    """Routes that are named and do not exist; the data may be wrong elsewhere."""
+    if not isinstance(routing, dict):
+        return
+    there = ["modems", *(f"smpp:{name}" for name in accounts if isinstance(name, str))] if accounts else ["modems"]
+    named: list[tuple[tuple[str | int, ...], Any]] = []
+    rules, costs = routing.get("rules"), routing.get("costs")
+    for index, rule in enumerate(rules if isinstance(rules, list) else ()):
+        routes = rule.get("routes") if isinstance(rule, dict) else None
+        for place, route in enumerate(routes if isinstance(routes, list) else ()):
+            named.append((("routing", "rules", index, "routes", place), route))
+    named += [(("routing", "costs", route), route) for route in costs] if isinstance(costs, dict) else []
+    for path, route in named:
+        if isinstance(route, str) and ":" in route and route.strip() not in there:
+            close = difflib.get_close_matches(route.strip(), there, 1, 0.6)
+            hint = f"write {close[0]}" if close else f"there are: {', '.join(there)}"
+            yield path, f"there is no route {route.strip()[:64]}", hint
 
 
 def routing_settings(data: dict[str, Any]) -> RoutingSettings:
