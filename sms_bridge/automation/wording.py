@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sms_bridge.core.asking import fold
 from sms_bridge.core.commandplan import Argument, CommandPlan
@@ -90,6 +91,7 @@ def filled(template: str, values: Mapping[str, str | int | None]) -> str:
     return _PLACE.sub(value, template)
 
 
+@lru_cache(maxsize=256)
 def _keyword(plan: CommandPlan) -> list[str]:
     """The words before the first argument."""
     found = []

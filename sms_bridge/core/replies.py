@@ -12,7 +12,7 @@ from sms_bridge.core.clock import rfc3339
 from sms_bridge.core.model import Order
 from sms_bridge.core.ports import Reader
 from sms_bridge.core.redaction import mask
-from sms_bridge.core.states import OrderState, Stage
+from sms_bridge.core.states import OrderState
 from sms_bridge.core.talk import NOTHING, Heard, Listener, Noted, Talk
 
 MOST = 20  # questions to one recipient that are looked at, the newest
@@ -43,17 +43,14 @@ def hear(talk: Talk, heard: Heard, listener: Listener) -> Noted:
     return replace(_correlated(talk, heard, listener), text=masked)
 
 
-def waiting(reader: Reader, limit: int) -> tuple[bool, bool]:
+def waiting(reader: Reader) -> tuple[bool, bool]:
     """Whether there are questions whose message has not gone out, and whether `begin` has anything to do."""
-    found = reader.questions_new(limit)
-    return bool(found), any(stage is Stage.DONE for _, _, stage in found)
+    return reader.questions_new(), bool(reader.questions_asked(1))
 
 
 def begin(talk: Talk, limit: int) -> None:
     """Let the time of those begin whose message has gone out; end those of which it never will."""
-    for question, state, stage in talk.tx.questions_new(limit):
-        if stage is not Stage.DONE:
-            continue
+    for question, state in talk.tx.questions_asked(limit):
         if state in _GONE_OUT:
             question.state = Asked.OPEN
             question.expires_at = talk.now + int(question.expect.within * 1000)

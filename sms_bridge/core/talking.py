@@ -76,7 +76,7 @@ class Talking:
         self._asking = False  # an order that is accepted meanwhile sets it again
         waiting = some = True
         try:
-            waiting, some = await self._journal.read(lambda reader: replies.waiting(reader, LIMIT))
+            waiting, some = await self._journal.read(lambda reader: replies.waiting(reader))
             if some:
                 await self._journal.write(lambda tx: replies.begin(self.talk(tx, now), LIMIT))
         finally:

@@ -8,7 +8,7 @@ from typing import Protocol
 from sms_bridge.core.asking import Question, StepRow
 from sms_bridge.core.commandplan import Dispatch
 from sms_bridge.core.model import Order
-from sms_bridge.core.states import OrderState, Stage
+from sms_bridge.core.states import OrderState
 
 
 class TalkReader(Protocol):
@@ -23,8 +23,11 @@ class TalkReader(Protocol):
     def question(self, order_seq: int) -> Question | None:
         """The question that an order asks."""
 
-    def questions_new(self, limit: int) -> list[tuple[Question, OrderState, Stage]]:
-        """Those whose message has not gone out when it was last looked at, with their orders' states."""
+    def questions_new(self) -> bool:
+        """Whether there are any whose time has not begun."""
+
+    def questions_asked(self, limit: int) -> list[tuple[Question, OrderState]]:
+        """Of those, the ones whose orders are over, with the states of these."""
 
     def steps(self, order_seq: int) -> list[StepRow]:
         """The steps of an order, in their order."""

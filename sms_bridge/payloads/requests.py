@@ -56,7 +56,13 @@ class EstimateRequest(Request):
         validation_alias=AliasChoices("text", "message", "content"), description="also read: message, content"
     )
     encoding: Literal["auto", "gsm7", "ucs2"] | None = "auto"
-    to: StrictStr | None = Field(None, description="one recipient: which modem would send it, and why")
+    to: StrictStr | None = Field(None, description="one recipient: which route and modem would send it, and why")
+    language: StrictStr | None = Field(None, description="of the reader, such as uk: for the replacement")
+    national: list[StrictStr] | None = Field(None, description="national tables that may be used, such as turkish")
+    route: StrictStr | None = Field(None, description="as in an order")
+    modem: StrictStr | None = Field(None, description="as in an order")
+    priority: Annotated[StrictInt, Field(ge=-128, le=127)] | None = Field(None, description="as in an order")
+    flash: StrictBool | None = Field(None, description="as in an order")
 
 
 class InboxRequest(Request):
@@ -146,6 +152,28 @@ class Resent(AnswerData):
     resent: int
 
 
+class Foreign(AnswerData):
+    """A character that the GSM alphabet lacks."""
+
+    character: str
+    code: str
+    count: int
+    positions: list[int] = Field(description="from 0, at most a hundred")
+    replacement: str | None
+
+
+class Replacement(AnswerData):
+    """A text in the GSM alphabet, with what it costs."""
+
+    text: str
+    encoding: str
+    parts: int
+    units: int
+    per_part: int
+    left: int
+    emoji_named: bool = Field(description="it says pictures in words, which an order never does")
+
+
 class Estimate(AnswerData):
     """What a text costs."""
 
@@ -153,7 +181,10 @@ class Estimate(AnswerData):
     parts: int
     units: int
     per_part: int
+    left: int = Field(description="units in the last part")
     ucs2_characters: list[str]
+    foreign: list[Foreign] = Field(description="the same, each with its places and what would do instead")
+    replacement: Replacement | None = Field(description="the text that would be cheaper")
 
 
 class InboxPage(AnswerData):

@@ -20,7 +20,7 @@ from sms_bridge.core.asking import (
 )
 from sms_bridge.core.commandplan import Dispatch
 from sms_bridge.core.model import Order
-from sms_bridge.core.states import OrderState, Stage
+from sms_bridge.core.states import OrderState
 from sms_bridge.store import rows
 from sms_bridge.store.upkeep import MOVED
 
@@ -45,13 +45,15 @@ class TalkReads:
         found = self._questions("WHERE q.order_seq = ?", order_seq, 1)
         return found[0] if found else None
 
-    def questions_new(self, limit: int) -> list[tuple[Question, OrderState, Stage]]:
+    def questions_new(self) -> bool:
+        return bool(self._db.execute("SELECT EXISTS (SELECT 1 FROM questions WHERE state = 'new')").fetchone()[0])
+
+    def questions_asked(self, limit: int) -> list[tuple[Question, OrderState]]:
         sql = (
-            f"SELECT {_QUESTION}, o.state, o.stage FROM questions q JOIN orders o ON o.seq = q.order_seq "
-            "WHERE q.state = 'new' ORDER BY q.order_seq LIMIT ?"
+            f"SELECT {_QUESTION}, o.state FROM questions q JOIN orders o ON o.seq = q.order_seq "
+            "WHERE q.state = 'new' AND o.stage = 'done' ORDER BY q.order_seq LIMIT ?"
         )
-        found = self._db.execute(sql, (limit,))
-        return [(_question(row[:-2]), OrderState(row[-2]), Stage(row[-1])) for row in found]
+        return [(_question(row[:-1]), OrderState(row[-1])) for row in self._db.execute(sql, (limit,))]
 
     def steps(self, order_seq: int) -> list[StepRow]:
         sql = f"SELECT {_STEP} FROM escalations WHERE order_seq = ? ORDER BY n"

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardware.types import Action
+from sms_bridge.core import talking
 from sms_bridge.core.answers import GAP
 from sms_bridge.core.asking import Expect, Option, choose, fold, take_token, token_of, with_token
 from sms_bridge.core.model import InboundMessage
@@ -202,6 +203,17 @@ async def test_a_reply_that_comes_before_the_tick_is_late_all_the_same_and_the_e
     assert (await say(desk, "1"))["reply"]["late"] is True
     await desk.tick()
     assert [event["event_type"] for event in desk.published("event")] == ["reply_timeout"]
+
+
+async def test_questions_of_tomorrow_do_not_hold_up_those_of_today(desk, monkeypatch):
+    monkeypatch.setattr(talking, "LIMIT", 2)
+    for n in range(3):
+        later = START + timedelta(days=1)
+        await desk.order(f"later{n}", "Open?", expect=Expect(600, GATE), send_at=later)
+    await ask(desk)
+    desk.clock.forward(600)
+    await desk.tick()
+    assert [event["id"] for event in desk.published("event")] == ["q"]
 
 
 async def test_nobody_answers_what_was_never_sent(desk):
