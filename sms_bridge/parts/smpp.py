@@ -138,8 +138,6 @@ class Smpp:
 
 def route_settings(account: SmppSettings) -> RouteSettings:
     """What the configuration says, in the route's own words."""
-    throughput = account.senders[0].throughput if len(account.senders) == 1 else None
-    limits = [limit for limit in (account.rate, throughput) if limit is not None]
     tls = account.tls
     return RouteSettings(
         account=AccountSettings(
@@ -151,7 +149,7 @@ def route_settings(account: SmppSettings) -> RouteSettings:
             separate=account.bind == "separate",
             binds=account.binds,
             window=account.window,
-            rate=min(limits, default=None),
+            rate=account.rate,
             enquire_link=account.enquire_link,
             response_timeout=account.response_timeout,
         ),

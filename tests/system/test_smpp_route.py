@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sms_bridge.config.smpp import SenderSettings
+from sms_bridge.config.smpp import SenderSettings, SmppTlsSettings
 from sms_bridge.core.errors import StoreError
 from sms_bridge.core.model import Rejected
 from sms_bridge.core.states import OnUnknown
 from sms_bridge.routes.smpp import intake, pace, pdu
 from sms_bridge.routes.smpp.pdu import Address, Command, Message, Tag
+from tests.support.certificates import certificate
 from tests.support.smpp_rig import NUMBER, OWN, core, rig, until
 from tests.support.smsc import Smsc
 
@@ -330,3 +332,29 @@ async def test_an_unknown_command_and_garbage_do_not_end_the_session(tmp_path: P
         await bridge.send("a")
         await bridge.status("a", "delivered")
         assert len(smsc.of_kind("bind")) == 1
+
+
+async def test_a_sender_keeps_to_its_own_limit_and_holds_up_no_other(tmp_path: Path) -> None:
+    senders = (SenderSettings("SLOW", throughput=10), SenderSettings("FAST"))
+    async with rig(tmp_path, senders=senders, window=50) as (bridge, smsc):
+        smsc.faults.receipts = "none"
+        await bridge.send(*(f"slow{n}" for n in range(6)), sender="SLOW")
+        await bridge.send(*(f"fast{n}" for n in range(20)), sender="FAST")
+        await until(lambda: len(smsc.submits) == 26)
+        at = {name: [entry["at"] for entry in smsc.submits if entry["sender"] == name] for name in ("SLOW", "FAST")}
+        assert at["SLOW"][-1] - at["SLOW"][0] >= 0.4
+        assert at["FAST"][-1] < at["SLOW"][-1]
+
+
+async def test_tls_is_believed_only_with_a_certificate_that_is_known(tmp_path: Path) -> None:
+    cert, key = await asyncio.to_thread(certificate, tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    async with Smsc(tls=context) as smsc:
+        async with core(tmp_path / "a", smsc.port, tls=SmppTlsSettings(ca=cert)) as bridge:
+            await bridge.send("a")
+            await bridge.status("a", "delivered")
+        async with core(tmp_path / "b", smsc.port, tls=SmppTlsSettings(), connected=False) as bridge:
+            await until(lambda: "its certificate is not trusted" in bridge.smpp.problems()[0])
+        async with core(tmp_path / "c", smsc.port, tls=SmppTlsSettings(insecure=True)) as bridge:
+            assert bridge.smpp.up == 1

@@ -15,18 +15,18 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
 
 from hardware.types import Action, SendResult
 from sms_bridge.core.clock import Clock
 from sms_bridge.core.dispatcher import Dispatcher
 from sms_bridge.core.errors import StoreError
-from sms_bridge.core.model import ClaimantView, Finished, Job
+from sms_bridge.core.model import ClaimantView, Finished, Job, Order
 from sms_bridge.core.routing import Capabilities, RouteHealth
 from sms_bridge.routes.smpp import pdu, submit
 from sms_bridge.routes.smpp.account import Account, AccountSettings, Delivery, Link
 from sms_bridge.routes.smpp.intake import Intake
 from sms_bridge.routes.smpp.outcomes import OFFLINE, SENT, THROTTLED, not_sent, refused, together, unknown
+from sms_bridge.routes.smpp.pace import Rate
 from sms_bridge.routes.smpp.pdu import Message, PduError
 from sms_bridge.routes.smpp.senders import NoSender, Sender, choose
 from sms_bridge.routes.smpp.session import Answer
@@ -41,6 +41,7 @@ LEAD = 0.005  # s that a commit may take: what the centre answers in that time i
 CALMER = 0.9  # of the burst that is reckoned with, after each smaller one
 READY_PATIENCE = 5.0  # s that something begun waits for room, before it is given back as not sent
 LOOK = 1.0  # s between looks at what waits
+MOST_HELD = 50  # orders whose senders have used up their limit, before no more are claimed
 MOST_AT_ONCE = 500  # orders in one transaction
 
 
@@ -116,6 +117,8 @@ class SmppRoute:
         self._view = ClaimantView(settings.name, route=settings.name)
         self._ready: deque[tuple[bytes, Token]] = deque()  # begun, and waiting for room
         self._ready_since = 0.0
+        self._limits = {s.text: Rate(s.throughput) for s in settings.senders if s.throughput is not None}
+        self._held: list[Job] = []  # claimed, while their senders have used up what they may
         self._finished: list[Finished] = []
         self._late: list[Finished] = []
         self._under_way = 0  # units that were begun and have no outcome
@@ -217,8 +220,7 @@ class SmppRoute:
         self._look()
         finished, self._finished = self._finished, []
         late, self._late = self._late, []
-        jobs = self._claim()
-        units = [unit for job in jobs for unit in self._encode(job, finished)]
+        units = [unit for job in self._claim() for unit in self._encode(job, finished)]
         if not (finished or late or units):
             if self._stopping and not self._under_way:
                 return True
@@ -249,12 +251,19 @@ class SmppRoute:
         return False
 
     def _claim(self) -> list[Job]:
-        limit = min(self._wanted(), MOST_AT_ONCE)
-        return self._dispatcher.claim_many(self._view, limit) if limit > 0 else []
+        held, self._held = self._held, []
+        if self._stopping or not self.account.is_up:
+            for job in held:
+                self._dispatcher.release(job)
+            return []
+        limit = min(self._wanted() - len(held), MOST_AT_ONCE)
+        if limit > 0 and len(held) < MOST_HELD:
+            held += self._dispatcher.claim_many(self._view, limit)
+        return held
 
     def _wanted(self) -> int:
         """How many orders to begin now: what there is room for, and what will have room in a moment."""
-        if self._stopping or not self.account.is_up:
+        if self._stopping or not self.account.is_up or len(self._held) >= MOST_HELD:
             return 0
         room = self.account.room
         ahead = self._pace.ahead() if self.account.flows else 0
@@ -266,8 +275,16 @@ class SmppRoute:
             self._watch = asyncio.create_task(self._dispatcher.wait_for_work(self._view), name=f"work-{self.name}")
             self._watch.add_done_callback(self._watched)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LOOK if self._ready else None):
+            async with asyncio.timeout(self._patience()):
                 await self._wake.wait()
+
+    def _patience(self) -> float | None:
+        """Seconds until it is time to look again, whatever happens."""
+        if self._held:
+            now = asyncio.get_running_loop().time()
+            soonest = min(limit.next_at(now) for limit in self._limits.values())
+            return min(LOOK, max(0.001, soonest - now))
+        return LOOK if self._ready else None
 
     def _watched(self, _task: asyncio.Task[None]) -> None:
         self._watch = None
@@ -370,19 +387,39 @@ class SmppRoute:
     def _encode(self, job: Job, failed: list[Finished]) -> list[Unit]:
         """The units of an order; what cannot be written at all is added to `failed`."""
         try:
-            return units_of(job, self._messages(job))
+            sender = self._sender(job.order)
+            units = units_of(job, self._messages(job.order, sender))
         except PduError as error:
             code = error.code if isinstance(error, NoSender) else "not_encodable"
             result = not_sent(code, error.reason, Action.FAIL_ROUTE)
-            failed += [Finished(job, index, result) for index in job.wanted]
-            return []
+        except Exception as error:  # a defect of ours: it must not hold up the others, nor come back for ever
+            log.exception("%s: an order could not be written as PDUs", self.name)
+            result = not_sent("not_encodable", f"it cannot be encoded: {type(error).__name__}", Action.FAIL_ROUTE)
+        else:
+            return units if self._may_carry(sender, job, units) else []
+        failed += [Finished(job, index, result) for index in job.wanted]
+        return []
 
-    def _messages(self, job: Job) -> list[Message]:
-        order = job.order
+    def _may_carry(self, sender: Sender, job: Job, units: Sequence[Unit]) -> bool:
+        """Whether the sender's own limit lets the order go now; else it is held."""
+        limit = self._limits.get(sender.text)
+        if limit is None:
+            return True
+        now = asyncio.get_running_loop().time()
+        room = limit.room(now)
+        if room is not None and room < 1:
+            self._held.append(job)
+            return False
+        limit.spend(sum(len(unit.messages) for unit in units), now)
+        return True
+
+    def _sender(self, order: Order) -> Sender:
         senders = self.settings.senders
         country = self._country_of(order.to) if any(s.countries is not None for s in senders) else None
         known = self._known_number(order.to) if len(senders) > 1 else None
-        sender = choose(senders, order.sender, country, known)
+        return choose(senders, order.sender, country, known)
+
+    def _messages(self, order: Order, sender: Sender) -> list[Message]:
         wanted = Wanted(
             to=order.to,
             source=sender.address,
@@ -400,11 +437,11 @@ class SmppRoute:
             pdu.message_body(message)  # whatever does not fit is found before it is said to be sent
         return found
 
-    def _validity(self, order: Any) -> int | None:
+    def _validity(self, order: Order) -> int | None:
         """Seconds: the centre must not deliver after the deadline either."""
         if order.deadline is None:
             return order.validity or None
-        left: int = max(1, (order.deadline - self._clock.now()) // 1000)
+        left = max(1, (order.deadline - self._clock.now()) // 1000)
         return min(order.validity, left) if order.validity else left
 
 

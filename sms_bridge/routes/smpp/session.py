@@ -161,8 +161,7 @@ class Session(asyncio.Protocol):
         self._sequence = 0
         self._pending: dict[int, tuple[Any, float]] = {}  # sequence number: token and loop time at which it is overdue
         self._overdue: dict[int, Any] = {}
-        self._inbound: dict[int, int] = {}  # sequence number: octets
-        self._inbound_octets = 0
+        self._inbound_octets = 0  # of messages that were told and not answered
         self._wake: dict[int, asyncio.Future[int]] = {}  # sequence number: who waits for the status of its answer
         self._empty: asyncio.Future[None] | None = None
         self._ended: asyncio.Future[Ended] | None = None
@@ -226,7 +225,7 @@ class Session(asyncio.Protocol):
     @property
     def can_submit(self) -> bool:
         """Now: what was written before has left."""
-        return self.can_send and not self._full
+        return self.can_send and not self._full and self._transport is not None and not self._transport.is_closing()
 
     @property
     def pending(self) -> int:
@@ -248,8 +247,8 @@ class Session(asyncio.Protocol):
             self._arm("overdue", overdue_at, self._time_out)
 
     def reply(self, received: Received, status: int) -> None:
-        """Answer a deliver_sm or data_sm; nothing happens when the session is over."""
-        size = self._inbound.pop(received.sequence, 0)
+        """Answer a deliver_sm or data_sm, each once; nothing happens when the session is over."""
+        size = len(received.raw)
         self._inbound_octets -= size
         if self._transport is None or self._transport.is_closing():
             return
@@ -353,7 +352,6 @@ class Session(asyncio.Protocol):
             log.warning("%s: a message that cannot be read was refused: %s", self.settings.host, error)
             out.append(pdu.pack(command | RESPONSE, sequence, b"\0", error.status))
             return
-        self._inbound[sequence] = len(octets)
         self._inbound_octets += len(octets)
         messages.append(Received(command, sequence, octets, message))
         if self._inbound_octets > MOST_INBOUND and self._transport is not None:
