@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-import threading
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import closing
@@ -90,7 +89,6 @@ class Oracle:
         self.error: dict[str, str] = {}
         self.came: dict[str, set[str]] = {}  # ids under which a message was published
         self.spoilt: set[str] = set()
-        self._open = threading.Condition()
 
     def ordered(self, id: str, parts: int = 1) -> None:
         self.orders[id] = parts
