@@ -346,7 +346,7 @@ class Inbox:
                     self._take(storage, message.index, message.pdu, counted=True)
         if listed is not None:
             self._forget_gone(storage, found)
-        self._delete_again()
+            self._delete_again(storage)
 
     async def _listing(self, turn: Turn, storage: str) -> list[StoredMessage] | None:
         """`+CMGL=4`; None when the modem does not list in PDU mode (domain A5.4)."""
@@ -486,11 +486,14 @@ class Inbox:
         for key in gone:
             del self._slots[key]
 
-    def _delete_again(self) -> None:
-        """Deletions that failed before."""
+    def _delete_again(self, storage: str) -> None:
+        """Deletions that failed before, in a storage that was just seen to hold these very messages.
+
+        Without that look another message may stand there by now: the answer was lost, not the deletion.
+        """
         if not self._config.delete_after_read:
             return
         queued = {item.key for item in self._deletions}
         for key, slot in self._slots.items():
-            if slot.stored and key not in queued:
+            if slot.stored and key[0] == storage and key not in queued:
                 self._deletions.append(slot.item)

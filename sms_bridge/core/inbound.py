@@ -129,14 +129,31 @@ def _note_fresh(tx: Transaction, items: Sequence[Incoming]) -> dict[bytes, int]:
     """
     slots: dict[bytes, set[tuple[str, int | None]]] = {}
     scopes: dict[str, dict[bytes, int]] = {}
+    twins: dict[bytes, bytes] = {}
     for item in items:
         slots.setdefault(item.content_key, set()).add((item.pdu.storage, item.pdu.index))
         scopes.setdefault(item.scope, {})[item.content_key] = 0
-    known = tx.contents(list(slots))
+        twins[item.content_key] = _twin(item)
+    known = tx.contents([*slots, *twins.values()])
     seen = {key: max(Counter(storage for storage, _ in places).values()) for key, places in slots.items()}
     for scope, keys in scopes.items():
         tx.note_contents(scope, {key: seen[key] for key in keys})
-    return {key: copies - known.get(key, 0) for key, copies in seen.items()}
+    for item in items:
+        if item.pdu.iccid is not None:
+            tx.note_contents(f"last:{item.pdu.modem}", {_last_key(item): seen[item.content_key]})
+    return {key: copies - max(known.get(key, 0), known.get(twins[key], 0)) for key, copies in seen.items()}
+
+
+def _twin(item: Incoming) -> bytes:
+    """The key of the same message where its SIM could be named one time and could not the other."""
+    if item.pdu.iccid is None:
+        return _last_key(item)
+    return content_key(f"modem:{item.pdu.modem}", item.pdu.raw)
+
+
+def _last_key(item: Incoming) -> bytes:
+    """Of what a SIM with a name had in this modem; asked for only by messages of a SIM without one."""
+    return content_key(f"last:{item.pdu.modem}", item.pdu.raw)
 
 
 def _store_deliver(

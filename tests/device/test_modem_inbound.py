@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
@@ -20,7 +21,6 @@ SENDER = "+36301112222"
 
 def put(it: Rig, storage: str, text: str, stat: Stat = Stat.UNREAD) -> int:
     """A message that came while nobody was there; its index."""
-    from datetime import UTC, datetime
 
     pdu = encode_deliver(DeliverRequest(SENDER, datetime(2026, 1, 1, tzinfo=UTC), text=text, smsc="+36209300099"))[0]
     index = it.phone.storages[storage].add(Stored(stat, pdu, len(pdu) // 2 - 1 - int(pdu[:2], 16)))
@@ -165,6 +165,23 @@ async def test_a_failed_deletion_is_tried_again_and_the_message_not_handed_over_
         await it.until(lambda: it.sink.received)
         await it.until(lambda: it.stored() == 0)
         assert it.sink.texts == ["sticky"]
+
+
+async def test_a_deletion_is_not_repeated_before_its_slot_was_looked_at_again(tmp_path: Path) -> None:
+    async with rig(tmp_path, "ec25", sweep_interval=0.4) as it:
+        await it.ready()
+        other = list(it.phone.storages.values())[1]  # not the one that is swept first
+        it.emulator.fault(0, "cme_error", code=23, on="+CMGD")
+        other.slots[other.first] = _stored("first")
+        await it.until(lambda: it.sink.received and not it.emulator.modems[0].faults.armed())
+        other.slots[other.first] = _stored("second")  # the first was deleted, and only the answer was lost
+        await it.until(lambda: it.stored() == 0)
+        assert it.sink.texts == ["first", "second"]
+
+
+def _stored(text: str) -> Stored:
+    [raw] = encode_deliver(DeliverRequest(SENDER, datetime.now(UTC), text=text))
+    return Stored(Stat.UNREAD, raw, len(raw) // 2 - 1 - int(raw[:2], 16))
 
 
 @pytest.mark.parametrize(

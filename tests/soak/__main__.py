@@ -51,7 +51,7 @@ def table(report: Report) -> str:
         ("failed with a definite cause", failed - without),
         ("failed without one", without),
         ("cancelled, expired", f"{found.states['cancelled']}, {found.states['expired']}"),
-        ("lost", len(found.lost)),
+        ("lost", len(found.lost) + len(found.not_taken)),
         ("doubled", len(found.doubled)),
         ("called not sent, yet in the ledger", len(found.contradicted)),
         ("without an end", len(found.stuck)),
@@ -73,7 +73,7 @@ _COUNTS = ("fds", "threads", "tasks")
 
 def _inbound(report: Report) -> str:
     found = report.verdict
-    lists = (found.inbound_lost, found.inbound_doubled, found.inbound_spoilt)
+    lists = (found.inbound_lost + found.inbound_waiting, found.inbound_doubled, found.inbound_spoilt)
     return ", ".join(str(count) for count in (found.inbound, *map(len, lists)))
 
 

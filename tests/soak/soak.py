@@ -98,7 +98,8 @@ def soak(plan: Plan) -> Report:
         not_ready = _not_ready(roll)
         code = stack.bridge.stop()
         time.sleep(0.5)  # what the broker still has for the observer
-        verdict = oracle.judge(LedgerReader(stack.emulation.directory), stack.bridge.data / "journal.db")
+        ledger, journal = LedgerReader(stack.emulation.directory), stack.bridge.data / "journal.db"
+        verdict = oracle.judge(ledger, journal, _on_sims(stack))
         return Report(plan, verdict, gauge, dict(load.kinds), dict(trouble.counts), drained, code, not_ready)
 
 
@@ -126,6 +127,12 @@ def _run(plan: Plan, stack: Stack, load: Load, trouble: Trouble, gauge: Gauge, o
             print(done, file=sys.stderr, flush=True)
         time.sleep(STEP)
         now = time.monotonic()
+
+
+def _on_sims(stack: Stack) -> list[str]:
+    """The texts that lie on SIMs."""
+    found = [stack.emulation.do("inbox", modem=modem)["messages"] for modem in range(stack.emulation.modems)]
+    return [message["text"] or "" for messages in found for message in messages]
 
 
 class Roll:

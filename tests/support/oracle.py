@@ -11,7 +11,7 @@ import re
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,13 +57,15 @@ class LedgerReader:
 class Verdict:
     """Lists are of tags; everything but `unknown` and `failed` has to be empty."""
 
-    lost: list[str] = field(default_factory=list)  # sent or delivered, and not whole in the ledger; or never heard of
+    lost: list[str] = field(default_factory=list)  # sent or delivered, and not whole in the ledger
+    not_taken: list[str] = field(default_factory=list)  # the journal does not know it: the broker has it, or nobody
     doubled: list[str] = field(default_factory=list)  # a part of it is in the ledger twice
     contradicted: list[str] = field(default_factory=list)  # called not sent, and it is in the ledger
     stuck: list[str] = field(default_factory=list)
     went_back: list[str] = field(default_factory=list)
     told_otherwise: list[str] = field(default_factory=list)  # the journal says another state than MQTT
     inbound_lost: list[str] = field(default_factory=list)
+    inbound_waiting: list[str] = field(default_factory=list)  # still on a SIM
     inbound_doubled: list[str] = field(default_factory=list)  # under two ids, which a repeat never has
     inbound_spoilt: list[str] = field(default_factory=list)
     states: Counter[str] = field(default_factory=Counter)
@@ -73,8 +75,8 @@ class Verdict:
 
     def faults(self) -> dict[str, list[str]]:
         """What must not be."""
-        names = ("lost", "doubled", "contradicted", "stuck", "went_back", "told_otherwise")
-        names += ("inbound_lost", "inbound_doubled", "inbound_spoilt")
+        names = ("lost", "not_taken", "doubled", "contradicted", "stuck", "went_back", "told_otherwise")
+        names += ("inbound_lost", "inbound_waiting", "inbound_doubled", "inbound_spoilt")
         return {name: found for name in names if (found := getattr(self, name))}
 
 
@@ -122,8 +124,8 @@ class Oracle:
             tag for tag in list(self.messages) if tag not in self.came
         ]
 
-    def judge(self, ledger: LedgerReader, journal: Path) -> Verdict:
-        """After the end: the journal is read as it lies there."""
+    def judge(self, ledger: LedgerReader, journal: Path, on_sims: Collection[str] = ()) -> Verdict:
+        """After the end: the journal is read as it lies there. `on_sims`: texts that modems still hold."""
         found = Verdict(inbound=len(self.messages))
         parts: dict[str, Counter[int]] = {id: Counter() for id in self.orders}
         for line in ledger.lines():
@@ -133,7 +135,10 @@ class Oracle:
         states = _journal_states(journal)
         for id, wanted in self.orders.items():
             self._judge_order(found, id, wanted, parts[id], states.get(id))
-        found.inbound_lost = [tag for tag in self.messages if tag not in self.came]
+        held = {tag_of(text) for text in on_sims}
+        missing = [tag for tag in self.messages if tag not in self.came]
+        found.inbound_waiting = [tag for tag in missing if tag in held]
+        found.inbound_lost = [tag for tag in missing if tag not in held]
         found.inbound_doubled = [tag for tag, ids in self.came.items() if len(ids) > 1]
         found.inbound_spoilt = sorted(self.spoilt)
         return found
@@ -141,7 +146,7 @@ class Oracle:
     def _judge_order(self, found: Verdict, id: str, wanted: int, sent: Counter[int], state: str | None) -> None:
         heard = self.states.get(id, [])
         if state is None:
-            found.lost.append(id)
+            found.not_taken.append(id)
             return
         found.states[state] += 1
         if state not in LASTING:

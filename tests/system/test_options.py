@@ -34,7 +34,7 @@ def test_options_are_adopted_without_a_restart(tmp_path: Path) -> None:
 
 
 def test_at_commands_by_request(tmp_path: Path) -> None:
-    with running(tmp_path, latency="3", extra="at_console: {enabled: true}\n") as stack:
+    with running(tmp_path, latency="1.5", extra="at_console: {enabled: true}\n") as stack:
         observer = stack.observer
         answer = observer.request("modem/at", modem="modem0", command="AT+CSQ")
         assert answer["data"]["lines"][0].startswith("+CSQ:"), answer

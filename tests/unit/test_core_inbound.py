@@ -6,6 +6,7 @@ import asyncio
 import base64
 import itertools
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -178,13 +179,28 @@ async def test_what_is_remembered_of_a_busy_sim_is_bounded(tmp_path, eager, monk
             desk.clock.forward(3600)
             await desk.tick()
         await asyncio.sleep(0.05)
-        assert await rows(desk, "contents") < 72 + 20 + 10
+        # Each is known by its SIM, and by its modem for the day on which the SIM cannot be named.
+        assert await rows(desk, "contents") < 2 * (72 + 20 + 10)
         await years(desk, 100)
-        assert await rows(desk, "contents") == 20 + 1
+        assert await rows(desk, "contents") == 2 * (20 + 1)
         published = len(desk.published("in"))
         await desk.receive(*deliver("on another SIM"), modem=OTHER)
         await desk.receive(*deliver("message 299"))
         assert len(desk.published("in")) == published == 302
+
+
+async def test_a_sim_that_cannot_be_named_for_a_while_brings_nothing_twice(desk):
+    blind = replace(STICK, iccid=None)
+    for first, then in ((blind, STICK), (STICK, blind)):
+        raws = deliver(f"read as of {first.sim} before")
+        await desk.receive(*raws, modem=first)
+        published = len(desk.published("in"))
+        await desk.receive(*raws, modem=then)
+        await desk.receive(*raws, modem=first)
+        assert len(desk.published("in")) == published
+    for modem in (STICK, replace(STICK, iccid=OTHER.iccid)):  # that is another SIM in the same modem
+        await desk.receive(*deliver("to both SIMs"), modem=modem)
+    assert len(desk.published("in")) == published + 2
 
 
 async def test_two_equal_messages_in_one_storage_are_two(desk):
