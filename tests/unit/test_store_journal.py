@@ -240,6 +240,12 @@ async def test_a_backup_is_a_whole_journal(journal, tmp_path):
     other.close()
 
 
+def test_each_schema_file_has_the_next_number():
+    # A journal remembers the last number alone: of two files with one number it might get one only.
+    numbers = [number for number, _ in migrate.schema_files()]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
 async def test_a_newer_journal_is_refused_with_a_sentence(tmp_path):
     await (await Journal.open(tmp_path)).close()
     with sqlite3.connect(tmp_path / FILE_NAME) as other:

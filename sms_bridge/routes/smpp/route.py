@@ -37,8 +37,7 @@ log = logging.getLogger(__name__)
 
 STORE_RETRY = 2.0  # s between attempts to record while the disk is full or read-only
 FAULT_PAUSE = 5.0  # s before work goes on after a defect of ours
-LEAD = 0.005  # s that a commit may take: what the centre answers in that time is begun before there is room for it
-CALMER = 0.9  # of the burst that is reckoned with, after each smaller one
+LEAD = 0.005  # s that a commit takes, or more: what the centre answers in that time is begun before there is room
 READY_PATIENCE = 5.0  # s that something begun waits for room, before it is given back as not sent
 LOOK = 1.0  # s between looks at what waits
 MOST_HELD = 50  # orders whose senders have used up their limit, before no more are claimed
@@ -230,6 +229,7 @@ class SmppRoute:
         record = self._dispatcher.finish_many([*finished, *late]) if finished or late else None
         begin = self._dispatcher.begin_many(list(dict.fromkeys(unit.job for unit in units))) if units else None
         if begin is not None:
+            asked = asyncio.get_running_loop().time()
             try:
                 allowed = await begin
             except StoreError as error:
@@ -239,6 +239,7 @@ class SmppRoute:
                     self._dispatcher.release(job)
                 await asyncio.sleep(STORE_RETRY)
             else:
+                self._pace.took(asyncio.get_running_loop().time() - asked)
                 self._begun(units, allowed)
         if record is not None:
             try:
@@ -266,7 +267,7 @@ class SmppRoute:
         if self._stopping or not self.account.is_up or len(self._held) >= MOST_HELD:
             return 0
         room = self.account.room
-        ahead = self._pace.ahead() if self.account.flows else 0
+        ahead = min(self._pace.ahead(), self.account.window) if self.account.flows else 0
         return room + ahead - len(self._ready)
 
     async def _wait(self) -> None:
@@ -449,14 +450,18 @@ class Pace:
     """How many answers come, of late, in a second and at once: what is begun ahead follows that."""
 
     def __init__(self) -> None:
-        self._burst = 0.0
+        self._burst = self._burst_before = 0  # the most answers at once, in this second and in the one before
+        self._second = 0.0
         self._speed = 0.0
+        self._commit = 0.0  # seconds
         self._since = 0.0
         self._count = 0
 
     def count(self, answers: int, now: float) -> None:
         self._count += answers
-        self._burst = max(float(answers), self._burst * CALMER)
+        if now - self._second >= 1:
+            self._second, self._burst_before, self._burst = now, self._burst, 0
+        self._burst = max(answers, self._burst)
         elapsed = now - self._since
         if elapsed >= 0.1:
             speed = self._count / elapsed
@@ -465,7 +470,12 @@ class Pace:
 
     def ahead(self) -> int:
         """At least one."""
-        return max(1 + int(self._speed * LEAD), round(self._burst))
+        lead = max(LEAD, self._commit)
+        return max(1 + int(self._speed * lead), self._burst, self._burst_before)
+
+    def took(self, seconds: float) -> None:
+        """A commit took so long."""
+        self._commit = 0.8 * self._commit + 0.2 * seconds
 
 
 def units_of(job: Job, messages: Sequence[Message]) -> list[Unit]:
