@@ -338,7 +338,7 @@ def write_config(
     # A modem that is plugged into the developer's machine is nobody's business here.
     lines += ["default_region: HU", "usb: {discover: false}"]
     if "guards:" not in extra:  # what a test sends in a second is what the brakes are for
-        lines += ["guards: {duplicates: off, loop: off}"]
+        lines += ["guards: {duplicates: off, loop: off, allow_own_numbers: true}"]
     lines += ["modems:"]
     for index, port in enumerate(ports):
         lines += [f"  - name: modem{index}", f"    port: {port}"]

@@ -106,7 +106,11 @@ def test_each_step_of_an_alarm_is_taken_once_over_kills(stack: Stack) -> None:
     answer = observer.request("message/get", id="fire")["data"]["orders"][0]
     assert [step["state"] for step in answer["escalate"]] == ["done", "done"]
     for id in ("fire/e1", "fire/e2"):
-        assert observer.states(id).count("queued") == 1
+        # A kill may have what was told told again, word for word.
+        assert (
+            len({status["ts"] for status in observer.of("status") if (status["id"], status["state"]) == (id, "queued")})
+            == 1
+        )
     told = {(event["id"], event["step"]) for event in observer.of("bridge/event") if event["event_type"] == "escalated"}
     assert told == {("fire", 1), ("fire", 2)}
     texts = submitted(stack, BOSS)
