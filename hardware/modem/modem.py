@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import UTC, datetime
@@ -35,6 +34,7 @@ from hardware.modem.recovery import ASKED, Recovery, Wanted
 from hardware.modem.session import LateResult, Session
 from hardware.modem.sim import PinGuard, SimBlocked, Unlocked
 from hardware.modem.ussd import Ussd, UssdAnswer
+from hardware.transport.paths import real_path
 from hardware.types import (
     Action,
     Authorise,
@@ -496,5 +496,5 @@ def _node(config: ModemConfig) -> Node:
 
 def _usb_port(device: str) -> UsbPort | None:
     """The USB side of a device node, through its by-id link or not."""
-    real = os.path.realpath(device)
+    real = real_path(device)
     return next((port for port in scan() if port.device == real), None)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from hardware.modem import ModemConfig
+from hardware.transport.paths import real_path
 from hardware.usb.ports import DEV, SYSFS, UsbDevice
 
 __all__ = ["Binding", "Bindings", "PoolSettings"]
@@ -64,10 +64,8 @@ class Bindings:
 
     def owner_of(self, device: UsbDevice) -> Binding | None:
         """The entry that names one of the device's ports: all of that device is its business, and nobody else's."""
-        ports = {os.path.realpath(port.device) for port in device.ports}
-        return next(
-            (one for one in self.fixed if one.config.is_device and os.path.realpath(one.config.port) in ports), None
-        )
+        ports = {real_path(port.device) for port in device.ports}
+        return next((one for one in self.fixed if one.config.is_device and real_path(one.config.port) in ports), None)
 
     def dress(self, config: ModemConfig, name: str) -> ModemConfig:
         """`config` under `name`, with the PINs of all SIMs that were named: any of them may come into any modem."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from hardware.transport.grabbers import KNOWN, Grabber
+from hardware.transport.paths import real_path
 
 PROC: Final = Path("/proc")
 INTERPRETERS: Final = re.compile(r"(python[\d.]*|node|nodejs|java|perl|ruby|bash|sh|dash|MainThread)")
@@ -45,7 +46,7 @@ class Holding:
 
 def who_holds(device: str, proc: Path = PROC) -> Holding:
     """Who has `device` open, whom else to suspect, and what could not be seen."""
-    target = os.path.realpath(device)
+    target = real_path(device)
     holders: dict[int, Holder] = {}
     suspects: list[Holder] = []
     hidden = 0
@@ -68,7 +69,7 @@ def who_holds(device: str, proc: Path = PROC) -> Holding:
 
 def holders_of(device: str, proc: Path = PROC) -> list[Holder]:
     """The processes that have `device` open, the owner of its lock alone if there is one; only those we may look at."""
-    target = os.path.realpath(device)
+    target = real_path(device)
     lockers = {pid for pid in _lock_owners(target, proc) if (proc / str(pid)).exists()}
     pids = sorted(lockers) or [pid for pid in _pids(proc) if target in (_open_files(proc / str(pid) / "fd") or ())]
     return [describe(pid, proc) for pid in pids]
@@ -79,7 +80,7 @@ def rivals_of(device: str, proc: Path = PROC) -> list[Holder]:
 
     Two programs on one modem take each other's answers. Behind a pty the process that plays the modem is none.
     """
-    target = os.path.realpath(device)
+    target = real_path(device)
     number = target.removeprefix("/dev/pts/")
     rivals = []
     for pid in _pids(proc):
@@ -93,7 +94,7 @@ def rivals_of(device: str, proc: Path = PROC) -> list[Holder]:
 def has_open(pid: int, device: str, proc: Path = PROC) -> bool | None:
     """Whether a process has `device` open; None: we may not see."""
     files = _open_files(proc / str(pid) / "fd")
-    return None if files is None else os.path.realpath(device) in files
+    return None if files is None else real_path(device) in files
 
 
 def is_tty(device: str, proc: Path = PROC) -> bool:

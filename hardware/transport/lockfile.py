@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from hardware.transport.holders import PROC, Holder, describe, has_open
+from hardware.transport.paths import real_path
 
 FOLDER: Final = Path("/run/lock")  # /var/lock is a link to it
 GRACE: Final = 1.0  # s between a lock file and the opening of its port, and for a lock file to get its content
@@ -74,7 +75,7 @@ _ours: set[Path] = set()  # files that this process has now: one with our pid be
 
 def _names(device: str) -> list[str]:
     """The node's own name, and the name it was opened by if that is one of the system's (/dev/serial/by-id/…)."""
-    names = [os.path.basename(os.path.realpath(device))]
+    names = [os.path.basename(real_path(device))]
     if device.startswith("/dev/") and (other := os.path.basename(device)) not in names:
         names.append(other)
     return names

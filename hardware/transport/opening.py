@@ -86,9 +86,12 @@ def _lock(url: str) -> PortLock | None:
         lock = acquire(url)
     except Locked as error:
         raise locked(url, error) from error
-    if rivals := rivals_of(url):
+    try:
+        if rivals := rivals_of(url):
+            raise taken(url, rivals)
+    except BaseException:
         lock.release()
-        raise taken(url, rivals)
+        raise
     return lock
 
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hardware.errors import PortBusy
 from hardware.transport import SerialLink, holders_of, lockfile, open_port
 from hardware.transport.lockfile import FOLDER, HIGHEST_PID, Locked, _owner, acquire
+from hardware.transport.paths import real_path
 from tests.device.test_peers import (
     ENVIRONMENT,
     GAMMU_SMSD,
@@ -41,6 +42,20 @@ class Nobody:
     def data_received(self, data: bytes) -> None: ...
 
     def connection_lost(self, error: object) -> None: ...
+
+
+def test_a_port_that_goes_in_the_moment_it_is_looked_at_keeps_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = tmp_path / "ttyUSB0"
+    link.symlink_to("/dev/null")
+    assert real_path(str(link)) == "/dev/null"
+
+    def gone(_path: object, **_: object) -> str:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(os, "readlink", gone)
+    assert real_path(str(link)) == str(link)
 
 
 @contextmanager
